@@ -1,0 +1,1 @@
+//! Files → `Desired`, or all the problems at once.

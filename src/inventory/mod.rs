@@ -1,0 +1,1 @@
+//! Machines as other tools want them: Ansible, ssh_config, /etc/hosts, JSON. Pure.

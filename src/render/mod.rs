@@ -1,0 +1,1 @@
+//! `Plan` and the rest as text, JSON and markdown: pure functions to strings.

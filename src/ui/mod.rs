@@ -1,0 +1,1 @@
+//! Streams, colour, prompt, progress: the only place that prints.
