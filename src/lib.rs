@@ -8,6 +8,7 @@
 //!
 //! Imports go down only; `tests/layers.rs` holds the table of `docs/architecture.md`.
 
+pub mod cli;
 pub mod commands;
 pub mod error;
 pub mod execute;
