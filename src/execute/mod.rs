@@ -1,1 +1,3 @@
-//! Runs a plan: scheduler, locks, operations, read-back, readiness. Decides nothing that the plan has not decided.
+//! Carries a plan out: over SSH, in order, watching what really happens.
+
+pub mod schedule;
