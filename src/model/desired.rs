@@ -27,6 +27,26 @@ pub struct Desired {
     pub readiness: Readiness,
     /// Manifest's `prune`; the flag is in the planner's options.
     pub prune: bool,
+    /// Local programs run around a machine's change (config `hooks:`); default: none.
+    #[serde(default)]
+    pub hooks: Hooks,
+}
+
+/// `hooks:` of the config: argv lists, run on the controller with `PVEKUBE_MACHINE`, `PVEKUBE_ADDRESS` and so on.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hooks {
+    /// Before a machine is shut down or destroyed, such as `kubectl drain`.
+    pub before_stop: Option<Hook>,
+    /// After a machine became ready, such as `kubectl uncordon`.
+    pub after_ready: Option<Hook>,
+}
+
+/// One program with its arguments; a failure or a time-out stops that machine's change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hook {
+    /// Never empty.
+    pub command: Vec<String>,
+    pub timeout_s: u32,
 }
 
 /// One entry of `proxmox_nodes`.
