@@ -1,1 +1,9 @@
 //! What Proxmox VE's files and tools look like, pure: grammars, and argument lists built from the plan's actions.
+//!
+//! Facts come from the sources and from running nodes; `contract` and `observed` in the comments name the notes that
+//! the project was built from, `[set/id]` a recorded command (`tests/fixtures/pve`).
+
+pub mod conf;
+pub mod property;
+pub mod size;
+pub mod sshkeys;
