@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::desired::{Network, Place, SshCheck, Strategy};
 use super::ids::{
-    Cidr, ClusterName, ImageDigest, MachineId, MachineName, NodeName, OperationName, PoolName, RealmId, Role,
+    Cidr, ClusterName, ImageDigest, MachineId, MachineName, NodeName, OperationName, PoolName, PveName, RealmId, Role,
     StorageName, Vmid,
 };
 use super::mark::Mark;
@@ -351,9 +351,12 @@ pub enum Action {
     RemoveImage {
         path: String,
     },
-    /// `qm clone --full 1`.
+    /// `qm clone --full 1`, run on the template's node.
     Clone {
         template: Vmid,
+        /// `--target`: another node of the realm; only from a template that lies wholly on shared storage (contract §5).
+        #[serde(default)]
+        target: Option<PveName>,
         name: MachineName,
         mark: Mark,
         pool: Option<PoolName>,
