@@ -1,1 +1,11 @@
 //! Simulated PVE nodes: the embedded default, the simulation of the tests, and stand-ins behind a real sshd.
+
+pub mod clock;
+pub mod faults;
+pub mod flock;
+pub mod fs;
+pub mod guests;
+pub mod node;
+pub mod process;
+pub mod tools;
+pub mod world;

@@ -1,0 +1,42 @@
+//! What can be broken on purpose. A directory world keeps this in a file, so that stand-ins in other processes see it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+/// Everything empty: nothing is broken.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Faults {
+    /// Nodes that are down. Their realm's other members still have their files; with a minority left there is no quorum.
+    pub offline: BTreeSet<String>,
+    /// Realms that have lost their quorum though their nodes are up.
+    pub no_quorum: BTreeSet<String>,
+    /// Nodes whose pmxcfs is not mounted: `/etc/pve` is an empty folder there.
+    pub pmxcfs_unmounted: BTreeSet<String>,
+    /// Nodes without the caller's locale: Perl warns on stderr.
+    pub locale_missing: BTreeSet<String>,
+    /// What a node's `.bashrc` prints to every session's stdout.
+    pub bashrc: BTreeMap<String, String>,
+    /// (node/storage) that have no room whatever their size.
+    pub storage_full: BTreeSet<String>,
+    /// VMIDs whose guest agent does not answer, comes late, or answers with an error object.
+    pub agent: BTreeMap<u32, AgentFault>,
+    /// VMIDs whose guest ignores a shutdown request.
+    pub deaf_to_shutdown: BTreeSet<u32>,
+    /// VMIDs whose `qm template` fails inside its worker (which exits 0).
+    pub template_fails: BTreeSet<u32>,
+    /// How many times longer work on a node takes.
+    pub slow: BTreeMap<String, f64>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AgentFault {
+    /// Never there.
+    Absent,
+    /// There only so many seconds after the start.
+    LateBy(f64),
+    /// Answers every command with `{"error": …}`, which the tools hand on with exit code 0 (contract §7).
+    ErrorObject,
+}
