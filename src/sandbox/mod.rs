@@ -4,6 +4,7 @@ pub mod clock;
 pub mod faults;
 pub mod flock;
 pub mod fs;
+pub mod guest;
 pub mod guests;
 pub mod node;
 pub mod process;

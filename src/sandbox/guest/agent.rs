@@ -1,0 +1,159 @@
+//! The guest agent's answers.
+
+use serde_json::{Value, json};
+
+use super::seed::Seed;
+use super::{Boot, GuestFault, Running, network};
+
+/// What comes back over the agent's channel.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Reply {
+    /// Nobody answers: `QEMU guest agent is not running`.
+    Silent,
+    Value(Value),
+    /// The agent's own error object, which `qm` prints as an answer with exit code 0 (contract §7).
+    Error {
+        class: String,
+        description: String,
+    },
+}
+
+/// A command run in the guest.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ran {
+    pub exit: i32,
+    pub out: String,
+    pub err: String,
+}
+
+impl Boot {
+    fn agent_up(&self, now_ms: u64) -> bool {
+        let up = self.timeline().agent.is_some_and(|at| self.elapsed(now_ms) >= at);
+        up && self.running(now_ms) == Running::Yes
+    }
+
+    fn reply(&self, now_ms: u64, value: impl FnOnce() -> Value) -> Reply {
+        if !self.agent_up(now_ms) {
+            return Reply::Silent;
+        }
+        if self.has(&GuestFault::AgentError) {
+            return error("GenericError", "The command guest-network-get-interfaces has failed");
+        }
+        Reply::Value(value())
+    }
+
+    pub fn ping(&self, now_ms: u64) -> Reply {
+        if self.agent_up(now_ms) { Reply::Value(json!({})) } else { Reply::Silent }
+    }
+
+    pub fn network_get_interfaces(&self, now_ms: u64) -> Reply {
+        self.reply(now_ms, || network::as_agent_json(&self.interfaces(now_ms)))
+    }
+
+    pub fn get_host_name(&self, now_ms: u64) -> Reply {
+        self.reply(now_ms, || json!({"host-name": self.hostname(now_ms)}))
+    }
+
+    pub fn get_osinfo(&self, now_ms: u64) -> Reply {
+        self.reply(now_ms, || {
+            json!({
+                "id": "ubuntu", "kernel-release": "5.15.0-161-generic", "machine": "x86_64", "name": "Ubuntu",
+                "pretty-name": "Ubuntu 22.04.5 LTS", "version": "22.04.5 LTS (Jammy Jellyfish)", "version-id": "22.04",
+            })
+        })
+    }
+
+    /// `guest exec`: `Err` is what the agent says instead of running it.
+    pub fn exec(&self, now_ms: u64, argv: &[String]) -> Result<Ran, Reply> {
+        if !self.agent_up(now_ms) {
+            return Err(Reply::Silent);
+        }
+        if self.has(&GuestFault::ExecForbidden) {
+            let text = "Command guest-exec has been disabled: the command is not allowed";
+            return Err(error("CommandNotFound", text));
+        }
+        let words: Vec<&str> = argv.iter().map(String::as_str).collect();
+        Ok(match words.as_slice() {
+            ["true"] => Ran::default(),
+            ["false"] => Ran { exit: 1, ..Ran::default() },
+            ["hostname"] => printed(format!("{}\n", self.hostname(now_ms))),
+            ["echo", rest @ ..] => printed(format!("{}\n", rest.join(" "))),
+            ["cat", "/etc/machine-id"] => printed(format!("{}\n", self.disk_at(now_ms).machine_id.unwrap_or_default())),
+            ["cloud-init", "status", options @ ..] => self.cloud_init_status(now_ms, options),
+            ["sh" | "/bin/sh", "-c", script] => self.script(now_ms, script),
+            [program, ..] => return Err(not_there(program)),
+            [] => return Err(not_there("")),
+        })
+    }
+
+    fn script(&self, now_ms: u64, script: &str) -> Ran {
+        if script.contains("/etc/ssh/ssh_host_") && script.contains("cat") {
+            let keys = self.host_keys(now_ms);
+            if keys.is_empty() {
+                let err = "cat: '/etc/ssh/ssh_host_*_key.pub': No such file or directory\n".to_owned();
+                return Ran { exit: 1, err, ..Ran::default() };
+            }
+            return printed(keys.iter().map(|key| format!("{key}\n")).collect());
+        }
+        Ran { exit: 127, err: "sh: 1: this guest runs no such script\n".to_owned(), ..Ran::default() }
+    }
+
+    fn hostname(&self, now_ms: u64) -> String {
+        let name = self.disk_at(now_ms).instance.map(|instance: Seed| instance.hostname).unwrap_or_default();
+        if name.is_empty() { "localhost".to_owned() } else { name }
+    }
+
+    /// `cloud-init status --format json`: exit 1 on an error, 2 when it recovered from one.
+    fn cloud_init_status(&self, now_ms: u64, options: &[&str]) -> Ran {
+        let done = self.timeline().cloud_init_done.is_some_and(|at| self.elapsed(now_ms) >= at);
+        let broken = self.network_source().and_then(|seed| seed.broken.clone());
+        let mut errors: Vec<String> = broken.into_iter().collect();
+        errors.extend(self.faults.iter().filter_map(|fault| match fault {
+            GuestFault::CloudInitFails { module, message } => Some(format!("('{module}', RuntimeError('{message}'))")),
+            _ => None,
+        }));
+        if self.is_new_instance() && !self.missing_packages().is_empty() && !self.packages_reachable() {
+            errors
+                .push("('package_update_upgrade_install', ProcessExecutionError('apt-get update failed'))".to_owned());
+        }
+        let (status, exit) = match (self.seed.is_some(), done) {
+            (false, _) => ("disabled", 0),
+            (true, false) => ("running", 0),
+            (true, true) if errors.is_empty() => ("done", 0),
+            (true, true) => ("error", 1),
+        };
+        if !done {
+            errors.clear();
+        }
+        if !options.contains(&"json") {
+            return Ran { exit, out: format!("status: {status}\n"), ..Ran::default() };
+        }
+        let last = jiff::Timestamp::from_millisecond(i64::try_from(now_ms).unwrap_or_default()).unwrap_or_default();
+        let facts = json!({
+            "boot_status_code": "enabled-by-generator",
+            "datasource": "nocloud",
+            "detail": "DataSourceNoCloud [seed=/dev/sr0][dsmode=net]",
+            "errors": errors,
+            "last_update": last.strftime("%a, %d %b %Y %H:%M:%S +0000").to_string(),
+            "status": status,
+        });
+        let mut whole = json!({"_schema_version": "1", "schemas": {"1": facts}});
+        if let (Some(whole), Some(facts)) = (whole.as_object_mut(), facts.as_object()) {
+            whole.extend(facts.iter().map(|(key, value)| (key.clone(), value.clone())));
+        }
+        Ran { exit, out: format!("{}\n", serde_json::to_string_pretty(&whole).unwrap_or_default()), ..Ran::default() }
+    }
+}
+
+fn printed(out: String) -> Ran {
+    Ran { out, ..Ran::default() }
+}
+
+fn error(class: &str, description: &str) -> Reply {
+    Reply::Error { class: class.to_owned(), description: description.to_owned() }
+}
+
+fn not_there(program: &str) -> Reply {
+    let text = format!("Failed to execute child process “{program}” (No such file or directory)");
+    error("GenericError", &format!("Guest agent command failed, error was '{text}'"))
+}

@@ -1,0 +1,153 @@
+//! Guests as functions of time: what a booted VM shows at a moment follows from its `Boot` record alone, so no process
+//! has to run behind it. `qm start` writes the record, everything else reads it.
+//!
+//! Times are real-life seconds of a small cloud image on a plain host, multiplied by `Boot::pace` (‰).
+
+pub mod agent;
+pub mod console;
+pub mod disk;
+pub mod keys;
+pub mod login;
+pub mod network;
+pub mod seed;
+pub mod timeline;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::ids::Cidr;
+use disk::Disk;
+use seed::Seed;
+
+/// One power-on of a VM: everything that decides what it will do. Written by `qm start` beside the pid file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Boot {
+    pub vmid: u32,
+    pub name: String,
+    /// Unix milliseconds.
+    pub started_ms: u64,
+    /// ‰ of the real durations: 1000 is lifelike, the demo is faster.
+    pub pace: u32,
+    /// `smbios1: uuid=…`: the machine id of a disk without one.
+    pub uuid: String,
+    /// What lies on the cloud-init drive; `None`: no drive.
+    pub seed: Option<Seed>,
+    /// The boot disk's content, and its size now.
+    pub disk: Disk,
+    pub disk_bytes: u64,
+    /// MACs of net0, net1, …; lower case.
+    pub macs: Vec<String>,
+    /// What the network's DHCP servers would answer, by MAC. Absent: nobody answers.
+    pub leases: BTreeMap<String, Cidr>,
+    /// The `agent` option is enabled: a channel exists.
+    pub agent_channel: bool,
+    #[serde(default)]
+    pub faults: BTreeSet<GuestFault>,
+    /// Host keys of the machine that really listens (end-to-end tests); empty: made up from the disk.
+    #[serde(default)]
+    pub host_keys: Vec<String>,
+}
+
+/// What a guest does wrong, by name of the VM (`faults.json`). One for every diagnosis of the readiness check.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum GuestFault {
+    /// Boots, but the agent's service never starts.
+    AgentSilent,
+    /// The agent answers every command with an error object.
+    AgentError,
+    /// `guest exec` is switched off in the guest.
+    ExecForbidden,
+    /// The kernel hangs before the network is up.
+    BootHangs,
+    /// Ten times slower than others.
+    SlowBoot,
+    /// No DHCP server answers.
+    NoLease,
+    /// Comes up with another address than the one that was declared.
+    OtherAddress,
+    /// A cloud-init module fails.
+    CloudInitFails { module: String, message: String },
+    /// sshd does not listen.
+    PortClosed,
+    /// sshd shows other host keys than the guest's files hold.
+    HostKeyChanged,
+    /// The login user has no keys.
+    KeyRefused,
+    /// QEMU dies while the guest boots.
+    Crashes,
+    /// QEMU pauses the guest: its disk fails.
+    IoError,
+    /// Packages can't be had.
+    NoPackages,
+    /// The bake reports a failed command.
+    BakeFails { message: String },
+    /// The bake never ends.
+    BakeHangs,
+    /// Runs containers: docker0, a CNI bridge and their addresses.
+    Containers,
+}
+
+/// What QEMU does at a moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Running {
+    Yes,
+    /// `qm status`: `io-error`.
+    Paused,
+    /// Powered itself off, at (Unix milliseconds).
+    PoweredOff(u64),
+    /// QEMU is gone, at (Unix milliseconds).
+    Crashed(u64),
+}
+
+impl Boot {
+    pub fn has(&self, fault: &GuestFault) -> bool {
+        self.faults.contains(fault)
+    }
+
+    /// Milliseconds of guest time since power-on.
+    pub(crate) fn elapsed(&self, now_ms: u64) -> u64 {
+        let real = now_ms.saturating_sub(self.started_ms);
+        let pace = u64::from(self.pace.max(1)) * if self.has(&GuestFault::SlowBoot) { 10 } else { 1 };
+        real.saturating_mul(1000) / pace
+    }
+
+    /// The moment of a guest time, in Unix milliseconds.
+    pub(crate) fn moment(&self, guest_ms: u64) -> u64 {
+        let pace = u64::from(self.pace.max(1)) * if self.has(&GuestFault::SlowBoot) { 10 } else { 1 };
+        self.started_ms.saturating_add(guest_ms.saturating_mul(pace).div_ceil(1000))
+    }
+
+    pub fn running(&self, now_ms: u64) -> Running {
+        let times = self.timeline();
+        let elapsed = self.elapsed(now_ms);
+        match (times.crashes, times.io_error, times.powers_off) {
+            (Some(at), _, _) if elapsed >= at => Running::Crashed(self.moment(at)),
+            (_, Some(at), _) if elapsed >= at => Running::Paused,
+            (_, _, Some(at)) if elapsed >= at => Running::PoweredOff(self.moment(at)),
+            _ => Running::Yes,
+        }
+    }
+
+    /// When QEMU ends by itself, in Unix milliseconds.
+    pub fn ends_at(&self) -> Option<u64> {
+        let times = self.timeline();
+        times.crashes.or(times.powers_off).map(|at| self.moment(at))
+    }
+}
+
+/// A small number that depends on all parts alone (FNV-1a): jitter, derived keys.
+pub(crate) fn mix(parts: &[&str]) -> u64 {
+    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+    for part in parts {
+        for byte in part.bytes().chain([0xff]) {
+            hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
+    // FNV's low bits are weak for short inputs: fold the high ones in.
+    hash ^ (hash >> 29)
+}

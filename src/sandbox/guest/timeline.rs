@@ -1,0 +1,100 @@
+//! When a guest does what: milliseconds of guest time since power-on. `None`: never.
+
+use super::{Boot, GuestFault, mix};
+
+/// The stages of one boot, in the order in which they come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Timeline {
+    /// The boot loader finds nothing to boot.
+    pub bootable: bool,
+    pub kernel: u64,
+    pub network: Option<u64>,
+    pub sshd: Option<u64>,
+    pub agent: Option<u64>,
+    /// Cloud-init's package module begins; only where a vendor document asks for packages.
+    pub packages: Option<u64>,
+    /// `cloud-init status` is no longer `running`.
+    pub cloud_init_done: Option<u64>,
+    pub login_prompt: Option<u64>,
+    /// The bake's report appears on the console.
+    pub bake_report: Option<u64>,
+    pub powers_off: Option<u64>,
+    pub crashes: Option<u64>,
+    pub io_error: Option<u64>,
+}
+
+/// How long the package module tries before it gives up (observed §11: 190 s without a network).
+const PACKAGES_GIVE_UP_MS: u64 = 190_000;
+const PACKAGES_MS: u64 = 9_000;
+
+impl Boot {
+    pub fn timeline(&self) -> Timeline {
+        let mut times = Timeline {
+            bootable: self.disk.is_bootable(),
+            kernel: 1_500,
+            network: None,
+            sshd: None,
+            agent: None,
+            packages: None,
+            cloud_init_done: None,
+            login_prompt: None,
+            bake_report: None,
+            powers_off: None,
+            crashes: self.has(&GuestFault::Crashes).then_some(6_000),
+            io_error: self.has(&GuestFault::IoError).then_some(7_000),
+        };
+        if !times.bootable || self.has(&GuestFault::BootHangs) {
+            return times;
+        }
+        // Guests that start together don't come up together.
+        let jitter = mix(&[&self.uuid, &self.name, &self.started_ms.to_string()]) % 3_000;
+        times.network = Some(7_000 + jitter);
+        times.sshd = (!self.has(&GuestFault::PortClosed)).then_some(11_000 + jitter);
+        let installed = self.disk.packages.contains("qemu-guest-agent");
+        if installed && self.agent_channel && !self.has(&GuestFault::AgentSilent) {
+            times.agent = Some(13_000 + jitter);
+        }
+        times.login_prompt = Some(12_000 + jitter);
+        self.add_cloud_init(&mut times, jitter);
+        times
+    }
+
+    fn add_cloud_init(&self, times: &mut Timeline, jitter: u64) {
+        let mut done = 18_000 + jitter;
+        if !self.is_new_instance() {
+            times.cloud_init_done = Some(done - 5_000);
+            return;
+        }
+        let missing = self.missing_packages();
+        if !missing.is_empty() {
+            times.packages = Some(14_000 + jitter);
+            done += if self.packages_reachable() { PACKAGES_MS } else { PACKAGES_GIVE_UP_MS };
+            if self.packages_reachable() && missing.contains("qemu-guest-agent") && self.agent_channel {
+                // Debian's package starts its service at once.
+                times.agent = Some(done - 1_000);
+            }
+        }
+        times.cloud_init_done = Some(done);
+        let bake = self.seed.as_ref().and_then(|seed| seed.bake.as_ref());
+        if bake.is_some() && !self.has(&GuestFault::BakeHangs) {
+            times.bake_report = Some(done + 2_500);
+            times.powers_off = Some(done + 4_000);
+        }
+    }
+
+    /// Cloud-init sees another instance id than the one that it last set up.
+    pub(crate) fn is_new_instance(&self) -> bool {
+        let Some(seed) = &self.seed else { return false };
+        self.disk.instance.as_ref().is_none_or(|instance| instance.instance_id != seed.instance_id)
+    }
+
+    /// Packages that the vendor document asks for and the disk lacks.
+    pub(crate) fn missing_packages(&self) -> std::collections::BTreeSet<String> {
+        let wanted = self.seed.iter().flat_map(|seed| seed.packages.iter());
+        wanted.filter(|name| !self.disk.packages.contains(*name)).cloned().collect()
+    }
+
+    pub(crate) fn packages_reachable(&self) -> bool {
+        !self.has(&GuestFault::NoPackages) && !self.global_addresses().is_empty()
+    }
+}
