@@ -1,1 +1,2 @@
 //! Files → `Desired`, or all the problems at once.
+pub mod edit;
