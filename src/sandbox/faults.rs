@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::guest::GuestFault;
+
 /// Everything empty: nothing is broken.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -26,8 +28,17 @@ pub struct Faults {
     pub deaf_to_shutdown: BTreeSet<u32>,
     /// VMIDs whose `qm template` fails inside its worker (which exits 0).
     pub template_fails: BTreeSet<u32>,
+    /// Guests by the VM's name (any VM: `*`) that do something wrong, from their next start on.
+    pub guests: BTreeMap<String, BTreeSet<GuestFault>>,
     /// How many times longer work on a node takes.
     pub slow: BTreeMap<String, f64>,
+}
+
+impl Faults {
+    /// What a guest of this name does wrong.
+    pub fn guests_of(&self, name: &str) -> BTreeSet<GuestFault> {
+        [name, "*"].into_iter().filter_map(|key| self.guests.get(key)).flatten().cloned().collect()
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -1,11 +1,13 @@
 //! Simulated PVE nodes: the embedded default, the simulation of the tests, and stand-ins behind a real sshd.
 
 pub mod clock;
+pub mod contents;
 pub mod faults;
 pub mod flock;
 pub mod fs;
 pub mod guest;
 pub mod guests;
+pub mod leases;
 pub mod node;
 pub mod process;
 pub mod tools;

@@ -157,6 +157,7 @@ impl fmt::Debug for World {
 
 const TOPOLOGY_FILE: &str = "/world.json";
 const FAULTS_FILE: &str = "/faults.json";
+const GUEST_KEYS_FILE: &str = "/guest-host-keys";
 const COUNTER_FILE: &str = "/counter";
 
 impl World {
@@ -226,6 +227,11 @@ impl World {
     /// Writes every node's `.members` anew (observed §4: a standalone node has neither cluster nor nodelist).
     fn refresh_members(self: &Arc<Self>) -> io::Result<()> {
         self.nodes().iter().try_for_each(SandboxNode::refresh_members)
+    }
+
+    /// Host keys that guests say they have, if a real sshd stands for them (`/guest-host-keys`, a line a key).
+    pub fn guest_host_keys(&self) -> Vec<String> {
+        self.fs.read_text(GUEST_KEYS_FILE).map(|text| text.lines().map(str::to_owned).collect()).unwrap_or_default()
     }
 
     /// 32 bytes that follow from the seed and how many were asked for before.

@@ -63,8 +63,31 @@ impl Boot {
         })
     }
 
+    /// A command that this agent does not know.
+    pub fn unsupported(&self, now_ms: u64, command: &str) -> Reply {
+        if !self.agent_up(now_ms) {
+            return Reply::Silent;
+        }
+        error("CommandNotFound", &format!("The command guest-{command} has not been found"))
+    }
+
+    /// Until when a command runs: `cloud-init status --wait` waits, the others are over at once.
+    pub fn waits_until(&self, now_ms: u64, argv: &[String]) -> u64 {
+        let waits =
+            argv.first().is_some_and(|program| program == "cloud-init") && argv.iter().any(|word| word == "--wait");
+        match self.timeline().cloud_init_done {
+            Some(done) if waits => self.moment(done).max(now_ms),
+            None if waits => u64::MAX,
+            Some(_) | None if argv.first().is_some_and(|program| program.ends_with("sleep")) => {
+                let seconds: f64 = argv.get(1).and_then(|text| text.parse().ok()).unwrap_or(0.0);
+                now_ms.saturating_add((seconds * f64::from(self.pace)) as u64)
+            }
+            Some(_) | None => now_ms,
+        }
+    }
+
     /// `guest exec`: `Err` is what the agent says instead of running it.
-    pub fn exec(&self, now_ms: u64, argv: &[String]) -> Result<Ran, Reply> {
+    pub fn exec(&self, now_ms: u64, argv: &[String], stdin: &[u8]) -> Result<Ran, Reply> {
         if !self.agent_up(now_ms) {
             return Err(Reply::Silent);
         }
@@ -74,10 +97,11 @@ impl Boot {
         }
         let words: Vec<&str> = argv.iter().map(String::as_str).collect();
         Ok(match words.as_slice() {
-            ["true"] => Ran::default(),
-            ["false"] => Ran { exit: 1, ..Ran::default() },
+            ["true" | "/bin/true" | "sleep" | "/bin/sleep", ..] => Ran::default(),
+            ["cat" | "/bin/cat"] => printed(String::from_utf8_lossy(stdin).into_owned()),
+            ["false" | "/bin/false"] => Ran { exit: 1, ..Ran::default() },
             ["hostname"] => printed(format!("{}\n", self.hostname(now_ms))),
-            ["echo", rest @ ..] => printed(format!("{}\n", rest.join(" "))),
+            ["echo" | "/bin/echo", rest @ ..] => printed(format!("{}\n", rest.join(" "))),
             ["cat", "/etc/machine-id"] => printed(format!("{}\n", self.disk_at(now_ms).machine_id.unwrap_or_default())),
             ["cloud-init", "status", options @ ..] => self.cloud_init_status(now_ms, options),
             ["sh" | "/bin/sh", "-c", script] => self.script(now_ms, script),

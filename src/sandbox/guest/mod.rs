@@ -6,6 +6,7 @@
 pub mod agent;
 pub mod console;
 pub mod disk;
+pub mod hypervisor;
 pub mod keys;
 pub mod login;
 pub mod network;
@@ -47,10 +48,22 @@ pub struct Boot {
     pub agent_channel: bool,
     #[serde(default)]
     pub faults: BTreeSet<GuestFault>,
+    /// Switched off by a shutdown request, at (Unix milliseconds).
+    #[serde(default)]
+    pub halts_ms: Option<u64>,
+    /// Suspended by `qm suspend`.
+    #[serde(default)]
+    pub suspended: bool,
+    /// Volume id of the boot disk: where the disk is written back to.
+    #[serde(default)]
+    pub volume: Option<String>,
     /// Host keys of the machine that really listens (end-to-end tests); empty: made up from the disk.
     #[serde(default)]
     pub host_keys: Vec<String>,
 }
+
+/// How long a guest takes to go down when it is asked to.
+const SHUTDOWN_MS: u64 = 3_000;
 
 /// What a guest does wrong, by name of the VM (`faults.json`). One for every diagnosis of the readiness check.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -124,19 +137,29 @@ impl Boot {
 
     pub fn running(&self, now_ms: u64) -> Running {
         let times = self.timeline();
-        let elapsed = self.elapsed(now_ms);
-        match (times.crashes, times.io_error, times.powers_off) {
-            (Some(at), _, _) if elapsed >= at => Running::Crashed(self.moment(at)),
-            (_, Some(at), _) if elapsed >= at => Running::Paused,
-            (_, _, Some(at)) if elapsed >= at => Running::PoweredOff(self.moment(at)),
-            _ => Running::Yes,
+        let reached = |at: Option<u64>| at.map(|at| self.moment(at)).filter(|at| *at <= now_ms);
+        let off = reached(times.powers_off).into_iter().chain(self.halts_ms.filter(|at| *at <= now_ms)).min();
+        match (reached(times.crashes), off, reached(times.io_error)) {
+            (Some(at), _, _) => Running::Crashed(at),
+            (None, Some(at), _) => Running::PoweredOff(at),
+            (None, None, Some(_)) => Running::Paused,
+            (None, None, None) if self.suspended => Running::Paused,
+            (None, None, None) => Running::Yes,
         }
     }
 
     /// When QEMU ends by itself, in Unix milliseconds.
     pub fn ends_at(&self) -> Option<u64> {
         let times = self.timeline();
-        times.crashes.or(times.powers_off).map(|at| self.moment(at))
+        let own = times.crashes.or(times.powers_off).map(|at| self.moment(at));
+        own.into_iter().chain(self.halts_ms).min()
+    }
+
+    /// When the guest has obeyed a shutdown request of now: `None` while it is too young or too broken to hear it.
+    pub fn would_halt_at(&self, now_ms: u64) -> Option<u64> {
+        let hears = self.timeline().network.is_some_and(|at| self.elapsed(now_ms) >= at);
+        let pace = u64::from(self.pace.max(1));
+        (hears && self.running(now_ms) == Running::Yes).then(|| now_ms + SHUTDOWN_MS * pace / 1000)
     }
 }
 

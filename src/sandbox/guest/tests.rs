@@ -48,6 +48,9 @@ fn boot(seed: Seed) -> Boot {
         leases: BTreeMap::from([(MAC.to_owned(), "10.77.0.120/24".parse().unwrap())]),
         agent_channel: true,
         faults: BTreeSet::new(),
+        halts_ms: None,
+        suspended: false,
+        volume: None,
         host_keys: Vec::new(),
     }
 }
@@ -87,7 +90,7 @@ fn a_healthy_guest_comes_up_stage_by_stage() {
     assert!(times.network < times.sshd && times.sshd < times.agent && times.agent < times.cloud_init_done);
     assert_eq!(boot.ping(at(times.agent)), Reply::Value(serde_json::json!({})));
     assert_eq!(addresses(&boot, at(times.agent)), ["10.77.0.51/24", "fe80::be24:11ff:fe94:6250/64"]);
-    let ran = boot.exec(at(times.agent), &["cloud-init".into(), "status".into()]).unwrap();
+    let ran = boot.exec(at(times.agent), &["cloud-init".into(), "status".into()], b"").unwrap();
     assert_eq!(ran.out, "status: running\n");
     assert!(boot.lets_in(LATE, "ubuntu", &[KEY.replace(" lab", "")]));
     assert!(!boot.lets_in(LATE, "root", &[KEY.to_owned()]));
@@ -119,7 +122,7 @@ fn a_guest_without_network_config_has_no_address() {
     let mut boot = boot(Seed { nics: Vec::new(), ..dhcp_seed() });
     assert_eq!(addresses(&boot, LATE), Vec::<String>::new());
     boot.seed = None;
-    assert_eq!(boot.exec(LATE, &["cloud-init".into(), "status".into()]).unwrap().out, "status: disabled\n");
+    assert_eq!(boot.exec(LATE, &["cloud-init".into(), "status".into()], b"").unwrap().out, "status: disabled\n");
     assert_eq!(boot.network_get_interfaces(LATE), boot.network_get_interfaces(LATE + 1));
 }
 
@@ -131,7 +134,7 @@ fn each_fault_shows() {
     assert!(matches!(with(GuestFault::Crashes).running(LATE), Running::Crashed(_)));
     assert_eq!(with(GuestFault::IoError).running(LATE), Running::Paused);
     assert!(matches!(with(GuestFault::AgentError).network_get_interfaces(LATE), Reply::Error { .. }));
-    assert!(matches!(with(GuestFault::ExecForbidden).exec(LATE, &["true".into()]), Err(Reply::Error { .. })));
+    assert!(matches!(with(GuestFault::ExecForbidden).exec(LATE, &["true".into()], b""), Err(Reply::Error { .. })));
     assert_eq!(addresses(&with(GuestFault::NoLease), LATE), ["fe80::be24:11ff:fe94:6250/64"]);
     assert!(with(GuestFault::NoLease).console_between(START, LATE).contains("dhcp4 timed out"));
     assert_eq!(with(GuestFault::PortClosed).door(LATE), Door::Closed);
@@ -144,7 +147,7 @@ fn each_fault_shows() {
     shifted.faults.insert(GuestFault::OtherAddress);
     assert_eq!(addresses(&shifted, LATE)[0], "10.77.0.101/24");
     let failed = with(GuestFault::CloudInitFails { module: "runcmd".into(), message: "exit 3".into() });
-    let status = failed.exec(LATE, &["cloud-init", "status", "--format", "json"].map(String::from)).unwrap();
+    let status = failed.exec(LATE, &["cloud-init", "status", "--format", "json"].map(String::from), b"").unwrap();
     assert!(status.exit == 1 && status.out.contains("\"status\": \"error\"") && status.out.contains("runcmd"));
     let mut empty = boot(static_seed());
     empty.disk = Disk::default();
