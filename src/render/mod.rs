@@ -1,1 +1,14 @@
 //! `Plan` and the rest as text, JSON and markdown: pure functions to strings.
+//!
+//! Every text function takes a [`Look`] (how wide, coloured or not) and gives the same characters with and without
+//! colour. Nothing here prints (`ui` does) and nothing decides (`planner` did).
+
+pub mod layout;
+pub mod line;
+pub mod text;
+pub mod values;
+
+#[cfg(test)]
+pub(crate) mod samples;
+
+pub use line::Look;
