@@ -48,6 +48,21 @@ pub fn paragraph(page: &mut Page, columns: usize, prefix: Line, tone: Tone, text
     }
 }
 
+/// Items in lines of at most `columns`, three columns apart; an item is never broken.
+pub fn side_by_side(items: &[String], columns: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for item in items {
+        match lines.last_mut() {
+            Some(line) if line.as_str().width() + GAP + item.as_str().width() <= columns => {
+                line.push_str(&" ".repeat(GAP));
+                line.push_str(item);
+            }
+            Some(_) | None => lines.push(item.clone()),
+        }
+    }
+    lines
+}
+
 /// Rows of cells under each other. Each row has a prefix (its symbol) of its own; the last column wraps.
 #[derive(Debug, Default)]
 pub struct Table {

@@ -3,12 +3,10 @@
 //! Every text function takes a [`Look`] (how wide, coloured or not) and gives the same characters with and without
 //! colour. Nothing here prints (`ui` does) and nothing decides (`planner` did).
 
+pub mod fault;
 pub mod layout;
 pub mod line;
 pub mod text;
 pub mod values;
-
-#[cfg(test)]
-pub(crate) mod samples;
 
 pub use line::Look;

@@ -1,0 +1,95 @@
+//! What stands beside or in the way of a plan: notes, checks, hazards with the exact flags.
+
+use super::PlanView;
+use crate::model::plan::{ChangeAction, Check, HazardKind, Plan, Target, Verdict};
+use crate::render::layout::paragraph;
+use crate::render::line::{Line, Page, Tone};
+
+/// Notes, without those about a machine that already has its own line.
+pub(super) fn notes(page: &mut Page, view: &PlanView<'_>) {
+    let told: Vec<_> = view
+        .plan
+        .changes
+        .iter()
+        .filter(|change| change.action == ChangeAction::None)
+        .filter_map(|change| match &change.target {
+            Target::Machine { name, .. } => Some(name),
+            Target::Template { .. } => None,
+        })
+        .collect();
+    page.gap();
+    for note in &view.plan.notes {
+        if note.machine.as_ref().is_some_and(|machine| told.contains(&machine)) {
+            continue;
+        }
+        paragraph(page, view.look.columns(), Line::new().tone(Tone::Dim, "Note: "), Tone::Plain, &note.text, 6);
+    }
+}
+
+/// Everything but the checks that passed.
+pub(super) fn checks(page: &mut Page, view: &PlanView<'_>) {
+    page.gap();
+    for group in groups(view.plan.checks.iter().filter(|check| check.verdict != Verdict::Passed)) {
+        draw_check(page, view.look.columns(), &group);
+    }
+}
+
+/// Checks that say the same of several nodes or machines.
+struct Group<'a> {
+    first: &'a Check,
+    about: Vec<&'a str>,
+}
+
+fn groups<'a>(checks: impl Iterator<Item = &'a Check>) -> Vec<Group<'a>> {
+    let mut groups: Vec<Group<'a>> = Vec::new();
+    let key = |check: &'a Check| (check.verdict, &check.id, &check.message, &check.hint, &check.place);
+    for check in checks {
+        match groups.iter_mut().find(|group| key(group.first) == key(check)) {
+            Some(group) => group.about.push(&check.about),
+            None => groups.push(Group { first: check, about: vec![&check.about] }),
+        }
+    }
+    groups
+}
+
+fn draw_check(page: &mut Page, columns: usize, group: &Group<'_>) {
+    let check = group.first;
+    let (tone, word) = match check.verdict {
+        Verdict::Failed => (Tone::Bad, "! failed"),
+        Verdict::Warning => (Tone::Warn, "! warning"),
+        Verdict::Unknown => (Tone::Warn, "? unknown"),
+        Verdict::Passed => (Tone::Good, "✔ passed"),
+    };
+    let about: Vec<&str> = group.about.iter().copied().filter(|about| !about.is_empty()).collect();
+    let message = if about.is_empty() { check.message.clone() } else { format!("{}: {}", about.join(", "), check.message) };
+    let prefix = Line::new().tone(tone, format!("{word} {}: ", check.id));
+    paragraph(page, columns, prefix, Tone::Plain, &message, 2);
+    if let Some(place) = &check.place {
+        page.push(Line::new().text("  ").tone(Tone::Dim, "at: ").text(place.to_string()));
+    }
+    if !check.hint.is_empty() {
+        paragraph(page, columns, Line::new().text("  ").tone(Tone::Dim, "next: "), Tone::Plain, &check.hint, 8);
+    }
+}
+
+pub(super) fn hazards(page: &mut Page, view: &PlanView<'_>) {
+    page.gap();
+    for hazard in &view.plan.hazards {
+        let (tone, needs) = if hazard.accepted {
+            (Tone::Warn, "accepted".to_owned())
+        } else {
+            (Tone::Bad, format!("needs --accept {}", hazard.kind))
+        };
+        let prefix = Line::new().tone(tone, format!("! hazard {}: ", hazard.kind));
+        paragraph(page, view.look.columns(), prefix, Tone::Plain, &format!("{}; {needs}", hazard.message), 2);
+    }
+}
+
+/// `--accept a,b` for the hazards that nobody has accepted; `None` when there are none.
+pub(super) fn missing_consent(plan: &Plan) -> Option<String> {
+    let mut kinds: Vec<HazardKind> = plan.unaccepted().map(|hazard| hazard.kind).collect();
+    kinds.sort_unstable();
+    kinds.dedup();
+    let flags: Vec<&str> = kinds.into_iter().map(HazardKind::flag).collect();
+    if flags.is_empty() { None } else { Some(format!("--accept {}", flags.join(","))) }
+}

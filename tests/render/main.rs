@@ -1,0 +1,5 @@
+//! The same plans in every format, read by people as snapshots and held to rules by properties.
+
+mod samples;
+mod scenarios;
+mod text;
