@@ -144,7 +144,11 @@ mod tests {
     #[test]
     fn a_last_column_without_room_goes_below() {
         let mut table = Table::new();
-        table.row("+ ".into(), vec!["a-very-long-machine-name".into(), "pve1".into()], Some((Tone::Dim, "because of this and that".into())));
+        table.row(
+            "+ ".into(),
+            vec!["a-very-long-machine-name".into(), "pve1".into()],
+            Some((Tone::Dim, "because of this and that".into())),
+        );
         let mut page = Page::new();
         table.draw(&mut page, 40);
         assert_eq!(page.finish(Look::PLAIN), "+ a-very-long-machine-name   pve1\n    because of this and that\n");

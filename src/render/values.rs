@@ -115,7 +115,8 @@ fn is_fingerprint(word: &str) -> bool {
 /// The lines of a unified diff, without its file headers: each begins with `+`, `-`, a space, or `@@` where lines are
 /// left out.
 pub fn unified_diff(old: &str, new: &str) -> Vec<String> {
-    let ended = |text: &str| if text.is_empty() || text.ends_with('\n') { text.to_owned() } else { format!("{text}\n") };
+    let ended =
+        |text: &str| if text.is_empty() || text.ends_with('\n') { text.to_owned() } else { format!("{text}\n") };
     let (old, new) = (ended(old), ended(new));
     let diff = TextDiff::from_lines(old.as_str(), new.as_str());
     let mut lines = Vec::new();

@@ -46,7 +46,8 @@ impl Ui {
     pub fn new(color: ColorChoice, quiet: bool) -> Self {
         let environment = color::Environment::read();
         let (out_terminal, err_terminal) = (std::io::stdout().is_terminal(), std::io::stderr().is_terminal());
-        let width = |terminal: bool| environment.columns.or_else(|| terminal_width(terminal)).unwrap_or(WIDTH_OF_A_FILE);
+        let width =
+            |terminal: bool| environment.columns.or_else(|| terminal_width(terminal)).unwrap_or(WIDTH_OF_A_FILE);
         let look = |terminal: bool| Look { width: width(terminal), color: environment.colored(color, terminal) };
         Self {
             streams: Arc::new(Mutex::new(Streams::new(Box::new(std::io::stdout()), Box::new(std::io::stderr())))),

@@ -86,7 +86,8 @@ fn delete(id: &str, node: &str, vmid: u32) -> Change {
 }
 
 fn scale_down() -> Plan {
-    let mut plan = plan(vec![delete("master-3", "pve2", 103), delete("worker-5", "pve1", 115), delete("worker-6", "pve2", 116)]);
+    let mut plan =
+        plan(vec![delete("master-3", "pve2", 103), delete("worker-5", "pve1", 115), delete("worker-6", "pve2", 116)]);
     plan.hazards = vec![
         hazard(HazardKind::DeleteMasters, "1 of 3 masters is deleted: k8s-master-3", &["k8s-master-3"]),
         hazard(
@@ -180,11 +181,8 @@ fn resize_fields() -> Vec<FieldChange> {
 fn resize_reboot() -> Plan {
     let mut plan = plan(vec![update("worker-4", "pve2", 113, resize_fields())]);
     reboot_steps(&mut plan.steps, "worker-4", "pve2", 113, 1);
-    plan.hazards = vec![hazard(
-        HazardKind::RebootWorkers,
-        "k8s-worker-4 reboots (rolling, 1 at a time)",
-        &["k8s-worker-4"],
-    )];
+    plan.hazards =
+        vec![hazard(HazardKind::RebootWorkers, "k8s-worker-4 reboots (rolling, 1 at a time)", &["k8s-worker-4"])];
     plan.hazards[0].accepted = true;
     plan.nodes = vec![node("pve1", (5, 5), (32, 32), (300, 300)), node("pve2", (6, 6), (40, 48), (400, 440))];
     plan
@@ -202,11 +200,8 @@ fn image_change() -> Plan {
         spec: Some(spec("large", 4, 8192, 80, "dhcp")),
         ..change(machine(id), ChangeAction::Replace, node, vmid)
     };
-    let mut plan = plan(vec![
-        template_create("pve1", 9003),
-        replaced("worker-1", "pve1", 118),
-        replaced("worker-2", "pve2", 119),
-    ]);
+    let mut plan =
+        plan(vec![template_create("pve1", 9003), replaced("worker-1", "pve1", 118), replaced("worker-2", "pve2", 119)]);
     plan.hazards = vec![hazard(
         HazardKind::Replace,
         "2 machines are deleted and made again, one at a time: k8s-worker-1, k8s-worker-2",
@@ -224,7 +219,12 @@ fn drift() -> Plan {
         vec![
             field("onboot", Some("0"), Some("1"), Effect::Live),
             field("tags", Some("prod"), Some("k8s-master prod pvekube"), Effect::Live),
-            field("description", Some("line one\npvekube/1 cluster=k8s machine=master-1 vmid=101\nold words"), Some("line one\npvekube/1 cluster=k8s machine=master-1 vmid=101 image=sha256-5a3c\nold words"), Effect::Live),
+            field(
+                "description",
+                Some("line one\npvekube/1 cluster=k8s machine=master-1 vmid=101\nold words"),
+                Some("line one\npvekube/1 cluster=k8s machine=master-1 vmid=101 image=sha256-5a3c\nold words"),
+                Effect::Live,
+            ),
         ],
     )]);
     plan.unchanged = vec!["k8s-worker-1".into()];
@@ -245,9 +245,27 @@ fn foreign_vmid() -> Plan {
                 "choose another `vmid:`, or leave it out and the lowest free one of 200-299 is taken",
             )
         },
-        check("storage-missing", Verdict::Failed, "pve1", "storage local-lvm is disabled in storage.cfg", "enable it: pvesm set local-lvm --disable 0"),
-        check("storage-missing", Verdict::Failed, "pve3", "storage local-lvm is disabled in storage.cfg", "enable it: pvesm set local-lvm --disable 0"),
-        check("thin-overcommit", Verdict::Warning, "pve2", "local-lvm would be promised 1.9 TiB of 800 GiB", "watch its use, or raise limits.storage_overcommit"),
+        check(
+            "storage-missing",
+            Verdict::Failed,
+            "pve1",
+            "storage local-lvm is disabled in storage.cfg",
+            "enable it: pvesm set local-lvm --disable 0",
+        ),
+        check(
+            "storage-missing",
+            Verdict::Failed,
+            "pve3",
+            "storage local-lvm is disabled in storage.cfg",
+            "enable it: pvesm set local-lvm --disable 0",
+        ),
+        check(
+            "thin-overcommit",
+            Verdict::Warning,
+            "pve2",
+            "local-lvm would be promised 1.9 TiB of 800 GiB",
+            "watch its use, or raise limits.storage_overcommit",
+        ),
         check("quorum", Verdict::Passed, "home", "3 of 3 members are online", ""),
     ];
     plan.nodes = vec![node("pve1", (5, 5), (32, 32), (300, 300))];
@@ -306,7 +324,11 @@ fn interrupted() -> Plan {
 fn nothing_to_do() -> Plan {
     let mut plan = plan(vec![]);
     plan.unchanged = (1..8).map(|n| format!("k8s-worker-{n}").as_str().into()).collect();
-    plan.notes = vec![note("pending-reboot", "k8s-worker-2 waits for its next reboot: memory_mb 8192 -> 16384", Some("k8s-worker-2"))];
+    plan.notes = vec![note(
+        "pending-reboot",
+        "k8s-worker-2 waits for its next reboot: memory_mb 8192 -> 16384",
+        Some("k8s-worker-2"),
+    )];
     plan.nodes = vec![node("pve1", (5, 5), (32, 32), (300, 300))];
     plan
 }
@@ -318,11 +340,22 @@ fn hostile_text() -> Plan {
         "pve2",
         113,
         vec![
-            field("description", Some("\u{1b}[2Jgone | `x` <img src=x> @octocat\u{202e}"), Some("日本語 | ok"), Effect::Live),
+            field(
+                "description",
+                Some("\u{1b}[2Jgone | `x` <img src=x> @octocat\u{202e}"),
+                Some("日本語 | ok"),
+                Effect::Live,
+            ),
             field("tags", Some("a|b"), Some("<!-- x --> a|b"), Effect::Live),
         ],
     )]);
-    plan.checks = vec![check("name-taken", Verdict::Warning, "pve1|`pve2`", "VM \"<b>@team</b>\" has that name", "rename it --> or not")];
+    plan.checks = vec![check(
+        "name-taken",
+        Verdict::Warning,
+        "pve1|`pve2`",
+        "VM \"<b>@team</b>\" has that name",
+        "rename it --> or not",
+    )];
     plan.notes = vec![note("left-alone", "::error::injected\n::set-output name=x::y", None)];
     plan.nodes = vec![node("pve1", (5, 5), (32, 32), (300, 300))];
     plan
@@ -332,7 +365,13 @@ fn wide_addresses() -> Plan {
     let mut six = spec("large", 4, 8192, 80, "10.0.0.31/24");
     six.network.vlan = Some(20);
     six.network.ipv6 = Some(Address::Static { address: "fd00:10:20:30::31/64".parse().unwrap(), gateway: None });
-    let mut gpu = create("gpu-1", "a-node-with-a-long-name", 200, six, "the only node with enough memory free: 120 of 256 GiB; pve1 has 3 GiB, pve2 1 GiB");
+    let mut gpu = create(
+        "gpu-1",
+        "a-node-with-a-long-name",
+        200,
+        six,
+        "the only node with enough memory free: 120 of 256 GiB; pve1 has 3 GiB, pve2 1 GiB",
+    );
     gpu.place = None;
     let mut plan = plan(vec![gpu]);
     machine_steps(&mut plan.steps, "gpu-1", "a-node-with-a-long-name", 200, 9000, &[]);
@@ -356,7 +395,8 @@ fn keys_and_notes() -> Plan {
 }
 
 fn destroy() -> Plan {
-    let template = Change { reason: "destroy --templates".to_owned(), ..change(template(), ChangeAction::Delete, "pve1", 9000) };
+    let template =
+        Change { reason: "destroy --templates".to_owned(), ..change(template(), ChangeAction::Delete, "pve1", 9000) };
     let mut plan = plan(vec![template, delete("master-1", "pve1", 101), delete("worker-1", "pve2", 104)]);
     plan.changes[1].reason = "destroy".to_owned();
     plan.changes[2].reason = "destroy".to_owned();

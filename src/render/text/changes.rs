@@ -1,8 +1,8 @@
 //! Machines that exist: updated, replaced, finished, deleted or left alone.
 
 use super::{PlanView, creates, fields, heading, name, subject, symbol};
-use crate::model::plan::{Action, Change, ChangeAction, Effect, HazardKind, Plan, Target};
 use crate::model::ids::Role;
+use crate::model::plan::{Action, Change, ChangeAction, Effect, HazardKind, Plan, Target};
 use crate::render::layout::Table;
 use crate::render::line::{Line, Page, Tone};
 use crate::render::values::count;
@@ -36,7 +36,8 @@ pub(super) fn single(page: &mut Page, view: &PlanView<'_>, change: &Change) {
 /// What a change that can't happen live means for the machine.
 fn reboot(plan: &Plan, change: &Change) -> String {
     let Target::Machine { role, .. } = &change.target else { return String::new() };
-    let stops = plan.steps.iter().any(|step| step.subject == change.target && matches!(step.action, Action::Shutdown { .. }));
+    let stops =
+        plan.steps.iter().any(|step| step.subject == change.target && matches!(step.action, Action::Shutdown { .. }));
     if stops {
         return ", with a reboot".to_owned();
     }

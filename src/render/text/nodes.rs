@@ -21,7 +21,8 @@ pub(super) fn draw(page: &mut Page, view: &PlanView<'_>) {
     let head = ["node", "VMs", "memory", if one_storage { nodes[0].storage.as_str() } else { "storage" }];
     let column = |index: usize| rows.iter().map(|row| row[index].width()).max().unwrap_or(0).max(head[index].width());
     let (name, vms, memory) = (column(0), column(1), column(2));
-    let storage = nodes.iter().zip(&rows).map(|(node, row)| row[3].width() + extra(node, one_storage)).max().unwrap_or(0);
+    let storage =
+        nodes.iter().zip(&rows).map(|(node, row)| row[3].width() + extra(node, one_storage)).max().unwrap_or(0);
     let bar = 2 + name + 3 + vms + 3 + BAR + 4 + memory + 3 + storage <= view.look.columns();
     let bar_width = if bar { BAR + 4 } else { 0 };
     let header = Line::new().text("  ").text(head[0]).pad_to(2 + name + 3).text(head[1]).pad_to(2 + name + 3 + vms + 3);

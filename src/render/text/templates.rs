@@ -40,7 +40,9 @@ pub(super) fn draw(page: &mut Page, view: &PlanView<'_>, action: ChangeAction, n
     if let Some(note) = note.filter(|_| action != ChangeAction::Delete) {
         origin(page, view, note);
     }
-    if view.verbose && let Some(first) = changes.first() {
+    if view.verbose
+        && let Some(first) = changes.first()
+    {
         fields::draw(page, view, &first.fields, false);
     }
 }

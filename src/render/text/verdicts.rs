@@ -61,7 +61,8 @@ fn draw_check(page: &mut Page, columns: usize, group: &Group<'_>) {
         Verdict::Passed => (Tone::Good, "✔ passed"),
     };
     let about: Vec<&str> = group.about.iter().copied().filter(|about| !about.is_empty()).collect();
-    let message = if about.is_empty() { check.message.clone() } else { format!("{}: {}", about.join(", "), check.message) };
+    let message =
+        if about.is_empty() { check.message.clone() } else { format!("{}: {}", about.join(", "), check.message) };
     let prefix = Line::new().tone(tone, format!("{word} {}: ", check.id));
     paragraph(page, columns, prefix, Tone::Plain, &message, 2);
     if let Some(place) = &check.place {
