@@ -7,6 +7,7 @@ pub mod flock;
 pub mod fs;
 pub mod guest;
 pub mod guests;
+pub mod image_server;
 pub mod leases;
 pub mod node;
 pub mod process;
