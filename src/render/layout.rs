@@ -4,7 +4,7 @@ use unicode_width::UnicodeWidthStr as _;
 
 use super::line::{Line, Page, Tone};
 
-/// Between two columns of a table.
+/// Between two columns of a table; less where the rows would not fit.
 const GAP: usize = 3;
 /// A last column narrower than this goes on a line of its own.
 const NARROWEST_LAST_COLUMN: usize = 24;
@@ -20,8 +20,8 @@ fn wrap_after(text: &str, used: usize, columns: usize) -> Vec<String> {
     let mut lines = Vec::new();
     let mut line = String::new();
     let mut edge = used;
-    for word in text.split_whitespace() {
-        let width = word.width();
+    for word in words(text) {
+        let width = word.as_str().width();
         if !line.is_empty() && edge + 1 + width > columns {
             lines.push(std::mem::take(&mut line));
             edge = 0;
@@ -30,11 +30,31 @@ fn wrap_after(text: &str, used: usize, columns: usize) -> Vec<String> {
             line.push(' ');
             edge += 1;
         }
-        line.push_str(word);
+        line.push_str(&word);
         edge += width;
     }
     lines.push(line);
     lines
+}
+
+/// Words, where a flag and its value are one: `--accept replace` is copied whole.
+fn words(text: &str) -> Vec<String> {
+    let mut words: Vec<String> = Vec::new();
+    let mut after_flag = false;
+    for word in text.split_whitespace() {
+        match words.last_mut() {
+            Some(flag) if after_flag => {
+                flag.push(' ');
+                flag.push_str(word);
+                after_flag = false;
+            }
+            Some(_) | None => {
+                after_flag = word.trim_start_matches('(').starts_with("--") && !word.ends_with([',', ';', '.', ')', ':']);
+                words.push(word.to_owned());
+            }
+        }
+    }
+    words
 }
 
 /// `prefix` and then `text`, wrapped; following lines are indented by `indent` columns.
@@ -97,14 +117,17 @@ impl Table {
         let widths: Vec<usize> = (0..count)
             .map(|index| self.rows.iter().filter_map(|row| row.cells.get(index)).map(Line::width).max().unwrap_or(0))
             .collect();
-        let before_last = prefix + widths.iter().filter(|width| **width > 0).map(|width| width + GAP).sum::<usize>();
+        let fill: usize = widths.iter().sum();
+        let gaps = widths.iter().filter(|width| **width > 0).count();
+        let gap = (1..=GAP).rev().find(|gap| prefix + fill + gap * gaps.saturating_sub(1) <= columns).unwrap_or(1);
+        let before_last = prefix + fill + gap * gaps;
         let room = columns.saturating_sub(before_last);
         for row in &self.rows {
             let mut line = row.prefix.clone().pad_to(prefix);
             let mut edge = prefix;
             for (index, width) in widths.iter().enumerate().filter(|(_, width)| **width > 0) {
                 line = line.join(row.cells.get(index).cloned().unwrap_or_default());
-                edge += width + GAP;
+                edge += width + gap;
                 line = line.pad_to(edge);
             }
             let Some((tone, text)) = &row.last else {

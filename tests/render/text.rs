@@ -29,8 +29,9 @@ fn at_any_width_nothing_is_too_wide_trails_or_changes_with_colour() {
             let view = |color| PlanView { verbose: true, ..PlanView::new(&plan, Look { width, color }) };
             let text = plan_text(&view(false));
             for line in text.lines() {
-                let words = line.split_whitespace().count();
-                assert!(line.width() <= width || words <= 3, "{name} at {width}: {line}");
+                // A fingerprint is not cut: it is there to be compared.
+                let whole = line.contains("SHA256:");
+                assert!(line.width() <= width || whole, "{name} at {width}: {line}");
                 assert_eq!(line, line.trim_end(), "{name} at {width}");
                 assert!(!line.contains('\u{1b}'), "{name}: {line}");
             }

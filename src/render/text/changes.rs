@@ -48,7 +48,7 @@ fn reboot(plan: &Plan, change: &Change) -> String {
         Role::Master => HazardKind::RebootMasters,
         Role::Worker => HazardKind::RebootWorkers,
     };
-    format!(", in effect at its next reboot (--accept {kind}: rebooted now)")
+    format!("; part of it takes effect at its next reboot (--accept {kind} reboots it now)")
 }
 
 /// A change without fields: where it is, in one line.
@@ -59,10 +59,16 @@ fn row(page: &mut Page, view: &PlanView<'_>, change: &Change) {
 }
 
 pub(super) fn deletes(page: &mut Page, view: &PlanView<'_>, changes: &[&Change]) {
-    heading(page, view, &format!("{} will be destroyed", count(changes.len(), "machine")));
+    let one_reason = changes.iter().all(|change| change.reason == changes[0].reason);
+    let because = match changes.first() {
+        Some(first) if one_reason && !first.reason.is_empty() => format!(" (because {})", first.reason),
+        Some(_) | None => String::new(),
+    };
+    heading(page, view, &format!("{} will be destroyed{because}", count(changes.len(), "machine")));
     let mut table = Table::new();
     for change in changes {
-        table.row(symbol(change.action).text("  "), cells(change), Some((Tone::Dim, change.reason.clone())));
+        let reason = (!one_reason).then(|| (Tone::Dim, change.reason.clone()));
+        table.row(symbol(change.action).text("  "), cells(change), reason);
     }
     table.draw(page, view.look.columns());
 }

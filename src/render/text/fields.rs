@@ -14,17 +14,39 @@ const NAME_WIDTH: usize = 12;
 
 /// `effects`: say when each takes effect; of no interest for what is new altogether.
 pub(super) fn draw(page: &mut Page, view: &PlanView<'_>, fields: &[FieldChange], effects: bool) {
+    let columns = view.look.columns();
     let names = fields.iter().map(|field| field.field.width()).max().unwrap_or(0).max(NAME_WIDTH);
-    for field in fields {
-        let values = Values::of(field);
-        let start = edge(field).text(&field.field).pad_to(EDGE + names + 2);
-        let comment = comment(field, effects);
-        if values.several_lines() {
-            page.push(start.join(comment));
-            diff(page, &values);
+    let rows: Vec<Row> = fields.iter().map(|field| Row::of(field, names, effects)).collect();
+    // Comments stand under each other where all have room.
+    let edge = rows.iter().map(Row::edge).max().unwrap_or(0);
+    let aligned = rows.iter().all(|row| row.values.several_lines() || edge + row.comment.width() <= columns);
+    let edge = if aligned { edge } else { 0 };
+    for row in &rows {
+        if row.values.several_lines() {
+            page.push(row.start.clone().join(row.comment.clone()));
+            diff(page, &row.values);
         } else {
-            single(page, view.look.columns(), start, &values, comment);
+            single(page, columns, row, edge);
         }
+    }
+}
+
+/// One field: its symbol and name, its values, when it takes effect.
+struct Row {
+    start: Line,
+    values: Values,
+    comment: Line,
+}
+
+impl Row {
+    fn of(field: &FieldChange, names: usize, effects: bool) -> Self {
+        let start = edge(field).text(&field.field).pad_to(EDGE + names + 2);
+        Self { start, values: Values::of(field), comment: comment(field, effects) }
+    }
+
+    /// Where its comment would begin.
+    fn edge(&self) -> usize {
+        if self.values.several_lines() { 0 } else { self.start.width() + self.values.arrow().width() + 3 }
     }
 }
 
@@ -64,23 +86,27 @@ fn quoted(value: &Option<String>) -> String {
 }
 
 /// One line where it fits; else the values under each other, so that the difference is seen, and the comment below.
-fn single(page: &mut Page, columns: usize, start: Line, values: &Values, comment: Line) {
-    let indent = start.width();
+fn single(page: &mut Page, columns: usize, row: &Row, edge: usize) {
+    let Row { start, values, comment } = row;
     let line = start.clone().text(values.arrow());
-    let whole = if comment.is_empty() { line.clone() } else { line.clone().text("   ").join(comment.clone()) };
-    if whole.width() <= columns {
-        page.push(whole);
+    if comment.is_empty() {
+        page.push(line);
         return;
     }
+    for commented in [line.clone().pad_to(edge), line.clone().text("   ")] {
+        if commented.width() >= line.width() + 3 && commented.width() + comment.width() <= columns {
+            page.push(commented.join(comment.clone()));
+            return;
+        }
+    }
+    let indent = start.width();
     if line.width() <= columns || values.old.is_none() {
         page.push(line);
     } else {
-        page.push(start.text(quoted(&values.old)));
+        page.push(start.clone().text(quoted(&values.old)));
         page.push(Line::new().text(" ".repeat(indent - 3)).text("-> ").text(quoted(&values.new)));
     }
-    if !comment.is_empty() {
-        page.push(Line::new().text(" ".repeat(indent)).join(comment));
-    }
+    page.push(Line::new().text(" ".repeat(indent)).join(comment.clone()));
 }
 
 fn edge(field: &FieldChange) -> Line {

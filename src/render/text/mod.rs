@@ -12,6 +12,7 @@ mod templates;
 mod verdicts;
 
 pub use summary::summary_line;
+pub use verdicts::missing_consent;
 
 use super::line::{Line, Look, Page, Tone};
 use super::values::duration;
@@ -52,6 +53,7 @@ pub fn plan_text(view: &PlanView<'_>) -> String {
     verdicts::checks(&mut page, view);
     verdicts::hazards(&mut page, view);
     page.gap();
+    verdicts::refusal(&mut page, view);
     page.push(summary::summary(plan));
     page.finish(view.look)
 }

@@ -1,4 +1,4 @@
-//! The nodes before and after.
+//! The nodes before and after. Not shown when nothing changes on any of them.
 
 use unicode_width::UnicodeWidthStr as _;
 
@@ -9,65 +9,99 @@ use crate::render::values::bytes_change;
 
 /// Columns of the memory bar between its brackets.
 const BAR: usize = 16;
+const GAP: usize = 3;
 
 pub(super) fn draw(page: &mut Page, view: &PlanView<'_>) {
     let nodes = &view.plan.nodes;
-    if nodes.is_empty() {
+    if nodes.iter().all(|node| node.known && !changes(node)) {
         return;
     }
     page.gap();
-    let rows: Vec<[String; 4]> = nodes.iter().map(row).collect();
     let one_storage = nodes.iter().all(|node| node.storage == nodes[0].storage);
-    let head = ["node", "VMs", "memory", if one_storage { nodes[0].storage.as_str() } else { "storage" }];
-    let column = |index: usize| rows.iter().map(|row| row[index].width()).max().unwrap_or(0).max(head[index].width());
-    let (name, vms, memory) = (column(0), column(1), column(2));
-    let storage =
-        nodes.iter().zip(&rows).map(|(node, row)| row[3].width() + extra(node, one_storage)).max().unwrap_or(0);
-    let bar = 2 + name + 3 + vms + 3 + BAR + 4 + memory + 3 + storage <= view.look.columns();
-    let bar_width = if bar { BAR + 4 } else { 0 };
-    let header = Line::new().text("  ").text(head[0]).pad_to(2 + name + 3).text(head[1]).pad_to(2 + name + 3 + vms + 3);
-    page.push(dim(&header.text(head[2]).pad_to(2 + name + 3 + vms + 3 + bar_width + memory + 3).text(head[3])));
-    for (node, row) in nodes.iter().zip(&rows) {
-        let mut line = Line::new().text("  ").text(&row[0]).pad_to(2 + name + 3);
+    for bar in [true, false] {
+        let rows = table(nodes, one_storage, bar);
+        if rows.iter().all(|row| row.width() <= view.look.columns()) {
+            page.extend(rows);
+            return;
+        }
+    }
+    nodes.iter().for_each(|node| stacked(page, node));
+}
+
+fn changes(node: &NodeUse) -> bool {
+    let same = node.vms.0 == node.vms.1
+        && node.memory_bytes.0 == node.memory_bytes.1
+        && node.storage_bytes.0 == node.storage_bytes.1;
+    !same
+}
+
+fn table(nodes: &[NodeUse], one_storage: bool, bar: bool) -> Vec<Line> {
+    let dim = |text: &str| Line::new().tone(Tone::Dim, text);
+    let storage = if one_storage { nodes[0].storage.as_str() } else { "storage" };
+    let mut rows = vec![[dim("node"), dim("VMs"), dim("memory"), dim(storage)]];
+    for node in nodes {
+        let name = Line::new().text(node.node.as_str());
         if !node.known {
-            page.push(line.tone(Tone::Warn, "silent: unknown"));
+            rows.push([name, Line::new().tone(Tone::Warn, "silent: unknown"), Line::new(), Line::new()]);
             continue;
         }
-        line = line.text(&row[1]).pad_to(2 + name + 3 + vms + 3);
-        if bar {
-            line = line.join(memory_bar(node)).text("  ");
+        let memory = if bar { memory_bar(node).text("  ").text(memory(node)) } else { memory(node).into() };
+        let mut storage = Line::new().text(storage_use(node));
+        if !one_storage {
+            storage = storage.text(" ").tone(Tone::Dim, node.storage.as_str());
         }
-        line = line.text(&row[2]).pad_to(2 + name + 3 + vms + 3 + bar_width + memory + 3).text(&row[3]);
-        page.push(if one_storage { line } else { line.text(" ").tone(Tone::Dim, node.storage.as_str()) });
+        rows.push([name, vms(node).into(), memory, storage]);
     }
+    let known = |index: usize| index == 0 || nodes[index - 1].known;
+    let width = |column: usize| {
+        let cells = rows.iter().enumerate().filter(|(index, _)| column == 0 || known(*index));
+        cells.map(|(_, row)| row[column].width()).max().unwrap_or(0)
+    };
+    let widths = [0, 1, 2, 3].map(width);
+    rows.into_iter()
+        .map(|row| {
+            let mut edge = 2;
+            let mut line = Line::new().text("  ");
+            for (cell, width) in row.into_iter().zip(widths) {
+                line = line.pad_to(edge).join(cell);
+                edge += width + GAP;
+            }
+            line
+        })
+        .collect()
 }
 
-fn extra(node: &NodeUse, one_storage: bool) -> usize {
-    if one_storage { 0 } else { node.storage.as_str().width() + 1 }
-}
-
-fn dim(line: &Line) -> Line {
-    Line::new().tone(Tone::Dim, line.plain())
-}
-
-fn row(node: &NodeUse) -> [String; 4] {
+/// Where a table has no room: three lines a node.
+fn stacked(page: &mut Page, node: &NodeUse) {
+    let name = Line::new().text("  ").text(node.node.as_str()).text("   ");
     if !node.known {
-        return [node.node.to_string(), String::new(), String::new(), String::new()];
+        page.push(name.tone(Tone::Warn, "silent: unknown"));
+        return;
     }
-    let (before, after) = node.vms;
-    let vms = if before == after { before.to_string() } else { format!("{before} -> {after}") };
-    let (memory_before, memory_after) = node.memory_bytes;
-    let (storage_before, storage_after) = node.storage_bytes;
-    [
-        node.node.to_string(),
-        vms,
-        bytes_change(memory_before, memory_after, node.memory_total_bytes),
-        if node.storage_total_bytes == 0 && storage_before == storage_after {
-            "unknown".to_owned()
-        } else {
-            bytes_change(storage_before, storage_after, node.storage_total_bytes)
-        },
-    ]
+    page.push(name.text("VMs ").text(vms(node)));
+    let storage = node.storage.as_str();
+    let edge = 6 + storage.width().max("memory".len()) + GAP;
+    page.push(Line::new().text("      ").tone(Tone::Dim, "memory").pad_to(edge).text(memory(node)));
+    page.push(Line::new().text("      ").tone(Tone::Dim, storage).pad_to(edge).text(storage_use(node)));
+}
+
+fn vms(node: &NodeUse) -> String {
+    match node.vms {
+        (before, after) if before == after => before.to_string(),
+        (before, after) => format!("{before} -> {after}"),
+    }
+}
+
+fn memory(node: &NodeUse) -> String {
+    let (before, after) = node.memory_bytes;
+    bytes_change(before, after, node.memory_total_bytes)
+}
+
+fn storage_use(node: &NodeUse) -> String {
+    match node.storage_bytes {
+        (before, after) if node.storage_total_bytes == 0 && before == after => "unknown".to_owned(),
+        (before, after) => bytes_change(before, after, node.storage_total_bytes),
+    }
 }
 
 /// `[####++----------]`: what stays, what comes (`+`) or goes (`x`), what is free.

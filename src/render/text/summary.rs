@@ -1,7 +1,6 @@
 //! The last line: `Plan: 3 to add, 1 to change, 0 to destroy; 3 templates to add.`
 
-use super::verdicts::missing_consent;
-use crate::model::plan::{Count, Plan, Summary};
+use crate::model::plan::{Count, Plan, Summary, Verdict};
 use crate::render::line::{Line, Tone};
 use crate::render::values::count;
 
@@ -12,26 +11,21 @@ pub fn summary_line(plan: &Plan) -> String {
 
 pub(super) fn summary(plan: &Plan) -> Line {
     let failed = plan.refusals().count();
-    let said = if plan.has_changes() {
+    let unknown = plan.checks.iter().filter(|check| check.verdict == Verdict::Unknown).count();
+    if plan.has_changes() {
         Line::new().tone(Tone::Bold, "Plan: ").text(counts(&plan.summary()))
+    } else if failed > 0 {
+        Line::new().tone(Tone::Bad, format!("Nothing planned: {} failed.", count(failed, "check")))
+    } else if unknown > 0 {
+        let what = if unknown == 1 { "something is" } else { "several things are" };
+        Line::new().tone(Tone::Bold, "No changes").text(format!(" as far as can be told: {what} unknown, see above."))
     } else {
-        Line::new().tone(Tone::Bold, "No changes. ").text(nothing_to_do(plan, failed))
-    };
-    match (failed, missing_consent(plan)) {
-        (0, None) => said,
-        (0, Some(flags)) => said.tone(Tone::Bad, format!(" Apply needs {flags}.")),
-        (_, None) => said.tone(Tone::Bad, refused(failed)),
-        (_, Some(flags)) => said.tone(Tone::Bad, refused(failed)).tone(Tone::Bad, format!(" It also needs {flags}.")),
+        Line::new().tone(Tone::Bold, "No changes. ").text(nothing_to_do(plan))
     }
 }
 
-fn refused(failed: usize) -> String {
-    format!(" Apply refuses it: {} failed.", count(failed, "check"))
-}
-
-fn nothing_to_do(plan: &Plan, failed: usize) -> String {
+fn nothing_to_do(plan: &Plan) -> String {
     match plan.unchanged.len() {
-        _ if failed > 0 => "Nothing could be planned.".to_owned(),
         0 => "The manifest asks for no machines, and there are none.".to_owned(),
         1 => "The one machine is as the manifest asks.".to_owned(),
         machines => format!("All {machines} machines are as the manifest asks."),

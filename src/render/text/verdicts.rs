@@ -4,6 +4,7 @@ use super::PlanView;
 use crate::model::plan::{ChangeAction, Check, HazardKind, Plan, Target, Verdict};
 use crate::render::layout::paragraph;
 use crate::render::line::{Line, Page, Tone};
+use crate::render::values::count;
 
 /// Notes, without those about a machine that already has its own line.
 pub(super) fn notes(page: &mut Page, view: &PlanView<'_>) {
@@ -86,8 +87,24 @@ pub(super) fn hazards(page: &mut Page, view: &PlanView<'_>) {
     }
 }
 
+/// Why apply refuses the plan, where no single line above says it all.
+pub(super) fn refusal(page: &mut Page, view: &PlanView<'_>) {
+    let failed = view.plan.refusals().count();
+    let consent = missing_consent(view.plan).filter(|_| view.plan.unaccepted().count() > 1);
+    let why = match (failed, consent) {
+        (0, None) => return,
+        (0, Some(flags)) => format!(" without {flags}"),
+        (_, None) => format!(": {} failed", count(failed, "check")),
+        (_, Some(flags)) => format!(": {} failed; it also needs {flags}", count(failed, "check")),
+    };
+    if view.plan.has_changes() {
+        let text = format!("Apply refuses this plan{why}");
+        paragraph(page, view.look.columns(), Line::new(), Tone::Bad, &text, 2);
+    }
+}
+
 /// `--accept a,b` for the hazards that nobody has accepted; `None` when there are none.
-pub(super) fn missing_consent(plan: &Plan) -> Option<String> {
+pub fn missing_consent(plan: &Plan) -> Option<String> {
     let mut kinds: Vec<HazardKind> = plan.unaccepted().map(|hazard| hazard.kind).collect();
     kinds.sort_unstable();
     kinds.dedup();
