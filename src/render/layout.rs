@@ -49,7 +49,8 @@ fn words(text: &str) -> Vec<String> {
                 after_flag = false;
             }
             Some(_) | None => {
-                after_flag = word.trim_start_matches('(').starts_with("--") && !word.ends_with([',', ';', '.', ')', ':']);
+                after_flag =
+                    word.trim_start_matches('(').starts_with("--") && !word.ends_with([',', ';', '.', ')', ':']);
                 words.push(word.to_owned());
             }
         }

@@ -3,9 +3,12 @@
 //! Every text function takes a [`Look`] (how wide, coloured or not) and gives the same characters with and without
 //! colour. Nothing here prints (`ui` does) and nothing decides (`planner` did).
 
+pub mod digest;
 pub mod fault;
+pub mod json;
 pub mod layout;
 pub mod line;
+pub mod steps;
 pub mod text;
 pub mod values;
 
