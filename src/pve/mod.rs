@@ -3,7 +3,13 @@
 //! Facts come from the sources and from running nodes; `contract` and `observed` in the comments name the notes that
 //! the project was built from, `[set/id]` a recorded command (`tests/fixtures/pve`).
 
+pub mod cluster_cfg;
 pub mod conf;
+pub mod members;
 pub mod property;
+pub mod report;
+pub mod rrd;
+pub mod section_config;
 pub mod size;
 pub mod sshkeys;
+pub mod storage_cfg;

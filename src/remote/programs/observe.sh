@@ -1,0 +1,216 @@
+# Everything that planning needs of a node, in one run and without changing anything.
+# $1 nonce, $2 cluster (unused here), $3 storages, $4 bridges, $5 snippet folder or nothing. The format is documented in
+# src/pve/report/mod.rs. No Perl, no process for each VM: 300 configs take as long as three.
+
+N=$1
+storages=$3
+bridges=$4
+snippets=${5:-/var/lib/vz/snippets}
+proc=$ROOT/proc
+[ -d "$proc" ] || proc=/proc
+sys=$ROOT/sys
+[ -d "$sys" ] || sys=/sys
+
+section() {
+    printf '\n@@%s %s\n' "$N" "$*"
+}
+
+# A file's exact bytes under a name.
+file() {
+    if [ -e "$2" ]; then
+        section file "$1"
+        cat -- "$2" || section failed "$1"
+    else
+        section absent "$1"
+    fi
+}
+
+# What /etc/pve/local is: a symlink while pmxcfs is mounted. Mode without owner-write: no quorum (contract §1.5).
+local_link() {
+    section local
+    if [ -L "$ROOT/etc/pve/local" ]; then
+        printf 'link %s %s\n' "$(stat -L -c %a -- "$ROOT/etc/pve/local")" "$(readlink -- "$ROOT/etc/pve/local")"
+    elif [ -d "$ROOT/etc/pve" ]; then
+        echo unmounted
+    else
+        echo absent
+    fi
+}
+
+# Lines `SIZE PATH`, an empty line, then all files joined: two processes, and the exact bytes of each.
+configs() {
+    section configs
+    cd "$ROOT/etc/pve/nodes" 2>/dev/null || return
+    set -- */qemu-server/${1:-*}.conf
+    [ $# -gt 1 ] || [ -e "$1" ] || return
+    stat -c '%s %n' -- "$@"
+    echo
+    cat -- "$@"
+}
+
+containers() {
+    section containers
+    cd "$ROOT/etc/pve/nodes" 2>/dev/null || return
+    for conf in */lxc/*.conf; do
+        [ "$conf" = '*/lxc/*.conf' ] || printf '%s\n' "$conf"
+    done
+}
+
+# Pid files, and which of those processes is a QEMU that names its pid file: a killed one leaves its file behind.
+running() {
+    section pids
+    only=${1:-*}
+    set --
+    for pidfile in "$ROOT"/run/qemu-server/$only.pid; do
+        pid=
+        [ -e "$pidfile" ] && read -r pid <"$pidfile" 2>/dev/null
+        case $pid in
+        '' | *[!0-9]*) continue ;;
+        esac
+        id=${pidfile##*/}
+        printf '%s %s\n' "${id%.pid}" "$pid"
+        set -- "$@" "$pid/cmdline"
+    done
+    section cmdlines
+    [ $# -gt 0 ] || return
+    cd "$proc" && grep -zasHxE '.*/run/qemu-server/[0-9]+[.]pid' -- "$@" | tr '\0' '\n'
+}
+
+# Our operations: name, whether it lives (pid, start time and boot agree), exit code or `-`; then the end of its log.
+operations() {
+    boot=
+    read -r boot </proc/sys/kernel/random/boot_id
+    for folder in "$ROOT"/run/pvekube/ops/*; do
+        name=${folder##*/}
+        [ -d "$folder" ] || continue
+        case $name in
+        *-"${1:-}"-*) ;;
+        *) [ -z "${1:-}" ] || continue ;;
+        esac
+        live=0
+        alive "$folder" "$boot" && live=1
+        rc=
+        [ -e "$folder/rc" ] && live=0 && read -r rc <"$folder/rc"
+        section op "$name" "$live" "${rc:--}"
+        [ -e "$folder/log" ] && tail -c 4096 -- "$folder/log"
+    done
+}
+
+alive() {
+    pid= start= id= stat=
+    [ -e "$1/pid" ] && read -r pid start id <"$1/pid"
+    case $pid in
+    '' | *[!0-9]*) return 1 ;;
+    esac
+    [ "$id" = "$2" ] && [ -e "/proc/$pid/stat" ] && read -r stat <"/proc/$pid/stat" 2>/dev/null
+    # After the name in parentheses come state (field 3) and the rest; start time is field 22.
+    set -- ${stat##*) }
+    [ $# -ge 20 ] && [ "$1" != Z ] && [ "${20}" = "$start" ]
+}
+
+# Bridges of the kernel, and those asked for that are no device of the kernel's own (Open vSwitch).
+links() {
+    section bridges
+    for link in "$sys"/class/net/*/bridge; do
+        [ -e "$link" ] || continue
+        link=${link%/bridge}
+        printf '%s\n' "${link##*/}"
+    done
+    for name in $bridges; do
+        link=$sys/class/net/$name
+        [ -e "$link" ] && [ ! -e "$link/bridge" ] && [ ! -e "$link/device" ] && printf '%s\n' "$name"
+    done
+}
+
+images() {
+    section images
+    cd "$ROOT/var/lib/pvekube/images" 2>/dev/null || return
+    set -- sha*-*
+    [ -e "$1" ] && stat -c '%s %n' -- "$@"
+}
+
+space() {
+    section space
+    for folder in "$ROOT/var/lib/pvekube" "$ROOT/var/lib" "$ROOT/var" "$ROOT/"; do
+        [ -d "$folder" ] && stat -f -c '%a %S' -- "$folder" && return
+    done
+}
+
+snippet_files() {
+    section snippets
+    for snippet in "$ROOT$snippets"/pvekube-*; do
+        [ -e "$snippet" ] && printf '%s\n' "${snippet##*/}"
+    done
+}
+
+missing_programs() {
+    section missing
+    for program in flock pvesm qm setsid sha256sum sha512sum socat timeout wget; do
+        command -v "$program" >/dev/null || printf '%s\n' "$program"
+    done
+}
+
+# pvesm (a second of Perl) only for a defined storage of which pvestatd has sent no sample in the last two minutes.
+storage_status() {
+    node=$(readlink -- "$ROOT/etc/pve/local")
+    node=${node##*/}
+    defined=": local $(cat -- "$ROOT/etc/pve/storage.cfg" 2>/dev/null) "
+    for storage in $storages; do
+        case $defined in
+        *": $storage"[[:space:]]*) fresh "$node/$storage" || asked "$storage" & ;;
+        esac
+    done
+    wait
+}
+
+fresh() {
+    rest=$rrd
+    while :; do
+        case $rest in
+        *"/$1:"*) rest=${rest#*"/$1:"} ;;
+        *) return 1 ;;
+        esac
+        sample=${rest%%:*}
+        case $sample in
+        '' | *[!0-9]*) continue ;;
+        esac
+        [ $((now - sample)) -le 120 ] && return 0
+    done
+}
+
+# One write, so that two storages asked at once don't mix.
+asked() {
+    status=$(timeout 30 pvesm status --storage "$1" 2>&1 </dev/null)
+    printf '\n@@%s pvesm %s %s\n%s\n' "$N" "$1" "$?" "$status"
+}
+
+section begin 1
+now=$(date +%s)
+section clock
+printf '%s\n' "$now"
+local_link
+file members "$ROOT/etc/pve/.members"
+file vmlist "$ROOT/etc/pve/.vmlist"
+configs
+containers
+file vmlist-after "$ROOT/etc/pve/.vmlist"
+rrd=$(cat -- "$ROOT/etc/pve/.rrd" 2>/dev/null)
+section file rrd
+printf '%s\n' "$rrd"
+file storage.cfg "$ROOT/etc/pve/storage.cfg"
+file datacenter.cfg "$ROOT/etc/pve/datacenter.cfg"
+file user.cfg "$ROOT/etc/pve/user.cfg"
+file ha/resources.cfg "$ROOT/etc/pve/ha/resources.cfg"
+file pvecfg.pm "$ROOT/usr/share/perl5/PVE/pvecfg.pm"
+file meminfo "$proc/meminfo"
+file cpus "$sys/devices/system/cpu/online"
+file resolv.conf "$ROOT/etc/resolv.conf"
+running
+links
+images
+space
+snippet_files
+missing_programs
+operations
+storage_status
+section end
