@@ -28,10 +28,25 @@ pub struct Faults {
     pub deaf_to_shutdown: BTreeSet<u32>,
     /// VMIDs whose `qm template` fails inside its worker (which exits 0).
     pub template_fails: BTreeSet<u32>,
+    /// Nodes whose pvestatd sends nothing any more.
+    pub silent_statd: BTreeSet<String>,
+    /// Nodes whose downloads fail.
+    pub downloads: BTreeMap<String, DownloadFault>,
     /// Guests by the VM's name (any VM: `*`) that do something wrong, from their next start on.
     pub guests: BTreeMap<String, BTreeSet<GuestFault>>,
     /// How many times longer work on a node takes.
     pub slow: BTreeMap<String, f64>,
+}
+
+/// How a download on a node fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DownloadFault {
+    Unreachable,
+    NotFound,
+    Truncated,
+    WrongBytes,
+    DiskFull,
 }
 
 impl Faults {

@@ -11,5 +11,7 @@ pub mod image_server;
 pub mod leases;
 pub mod node;
 pub mod process;
+pub mod remote;
+// pub mod statd;
 pub mod tools;
 pub mod world;

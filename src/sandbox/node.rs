@@ -207,6 +207,11 @@ impl SandboxNode {
             ),
         )?;
         self.write("/etc/resolv.conf", &self.spec().resolv_conf)?;
+        self.write(
+            "/usr/share/perl5/PVE/pvecfg.pm",
+            format!("package PVE::pvecfg;\n\nsub version {{\n    return '{}';\n}}\n", self.spec().version.manager),
+        )?;
+        self.write("/sys/devices/system/cpu/online", format!("0-{}\n", self.spec().cpus.saturating_sub(1)))?;
         self.write("/etc/hostname", format!("{}\n", self.name()))?;
         self.mount_pmxcfs(true)
     }
