@@ -1,9 +1,44 @@
 //! `Desired` + `Observed` → `Plan`. Pure and total: no IO, clock, randomness, environment, logging.
+//!
+//! ```text
+//! survey ── existing, removal: a fate for each machine ── templates: a slot for each node
+//!        └─ placement (capacity) ── vmid ── sources ── assemble: changes and steps ── checks, hazards, notes, table
+//! ```
+//! `docs/planning.md` lists the rules, each with its test.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use crate::model::desired::Desired;
 use crate::model::ids::{MachineName, NodeName};
-use crate::model::plan::HazardKind;
+use crate::model::observed::Observed;
+use crate::model::plan::{HazardKind, Plan};
+
+mod assemble;
+mod capacity;
+mod changes;
+mod check_list;
+pub mod checks;
+mod diff;
+mod existing;
+mod fields;
+mod hazards;
+mod machine_steps;
+mod notes;
+mod placement;
+mod recipe;
+mod removal;
+mod report;
+mod settings;
+mod sources;
+mod steps;
+mod survey;
+mod table;
+mod template_steps;
+mod templates;
+mod unknown;
+mod vmid;
+
+pub use check_list::{CHECKS, CheckInfo};
 
 /// What the flags ask of planning.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -23,4 +58,55 @@ pub struct PlanOptions {
     pub templates: bool,
     /// `--accept KIND…`.
     pub accept: BTreeSet<HazardKind>,
+}
+
+/// Plans. Always gives a plan: what stands against it is in `Plan::checks`, and a failed check blocks apply.
+#[must_use]
+pub fn plan(desired: &Desired, observed: &Observed, options: &PlanOptions) -> Plan {
+    let survey = survey::Survey::new(desired, observed, options);
+    let mut report = report::Report::default();
+    checks::nodes(&survey, &mut report);
+
+    let fates = existing::decide(&survey, &mut report);
+    let doomed = removal::decide(&survey, &mut report);
+    let slots = templates::slots(&survey);
+    let (choices, rooms, stores) = placement::place(&survey, &slots, &fates, &mut report);
+    let vmids = vmid::assign(&survey, &slots, &fates, &choices, &mut report);
+    let sources = sources::sources(&survey, &slots, &fates, &choices);
+    let source_of = slots.iter().map(|(node, slot)| (node.clone(), slot.node.clone())).collect();
+    let doomed_templates = removal::templates(&survey, &sources);
+
+    checks::template_ids(&slots, &fates, &mut report);
+    checks::plan(&survey, &fates, &doomed, &sources, &choices, &mut report);
+    notes::add(&survey, &fates, &mut report);
+    let hazards = hazards::hazards(&survey, &fates, &doomed);
+    let nodes = table::nodes(&survey, &rooms, &stores, &doomed);
+    let decisions = assemble::Decisions { fates, doomed, sources, source_of, choices, vmids, doomed_templates };
+    let (checks, notes) = report.finish();
+    Plan {
+        cluster: desired.cluster.clone(),
+        changes: assemble::changes(&survey, &decisions),
+        checks,
+        hazards,
+        notes,
+        steps: assemble::steps(&survey, &decisions),
+        nodes,
+        unchanged: unchanged(&survey, &decisions.fates),
+        strategy: desired.placement,
+    }
+}
+
+fn unchanged(
+    survey: &survey::Survey<'_>,
+    fates: &BTreeMap<crate::model::ids::MachineId, existing::Fate<'_>>,
+) -> Vec<MachineName> {
+    let as_wanted = |fate: &existing::Fate<'_>| match fate {
+        existing::Fate::Keep(keep) => !keep.does_something(),
+        existing::Fate::Create
+        | existing::Fate::Remake { .. }
+        | existing::Fate::Attach { .. }
+        | existing::Fate::Held => false,
+    };
+    let same = fates.iter().filter(|(_, fate)| as_wanted(fate));
+    same.map(|(id, _)| id.name(&survey.desired.cluster)).collect()
 }

@@ -1,0 +1,130 @@
+//! Every check that planning makes, as data: `docs/troubleshooting.md` is generated from it.
+
+/// One kind of check.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CheckInfo {
+    /// Stable, kebab-case; `checks[].id` in JSON.
+    pub id: &'static str,
+    pub cause: &'static str,
+    pub remedy: &'static str,
+}
+
+const fn info(id: &'static str, cause: &'static str, remedy: &'static str) -> CheckInfo {
+    CheckInfo { id, cause, remedy }
+}
+
+/// Sorted by id.
+pub const CHECKS: &[CheckInfo] = &[
+    info(
+        "bridge",
+        "A node lacks the network bridge that machines are put on, so nothing is placed there.",
+        "Create the bridge, or name another in `vm_template.network_bridge` or the pool's `network.bridge`.",
+    ),
+    info(
+        "digest-unknown",
+        "A template has to be made and the image's digest could not be learned, so nothing could be verified.",
+        "Make `checksum_url` reachable from here, or pin `vm_template.image_digest`.",
+    ),
+    info(
+        "disk-shrink",
+        "The manifest wants a smaller disk than the machine has; no disk is ever shrunk.",
+        "Raise `disk_gb`, or make the machine again with `--replace NAME`.",
+    ),
+    info(
+        "duplicate-machine",
+        "Two VMs carry the mark of one machine, each with its own VMID.",
+        "Decide which it is; remove the mark from the other's Notes or destroy that VM by hand.",
+    ),
+    info(
+        "existence-unknown",
+        "A machine was not found, but a node or cluster that may hold it could not be seen.",
+        "Bring the silent node back. `plan --without-node` shows what a plan without it would do.",
+    ),
+    info(
+        "ha-managed",
+        "PVE's HA manager owns the VM and would start or move it again.",
+        "Run the printed `ha-manager` command first, and add the VM again afterwards.",
+    ),
+    info(
+        "image-space",
+        "The file system of /var/lib/pvekube has no room for the image.",
+        "Make room on the node, or use `vm_template.download: controller` with `keep_images: false`.",
+    ),
+    info(
+        "locked",
+        "Another task holds the VM: a backup, a migration, a snapshot.",
+        "Wait for it. A lock that nobody works under is removed with `qm unlock ID` on its node.",
+    ),
+    info(
+        "mark-lost",
+        "A VM has a wanted name and our tag, but its Notes were edited and the mark is gone.",
+        "`pvekube adopt NAME --vmid ID` puts the mark back.",
+    ),
+    info(
+        "name-taken",
+        "A VM that is not ours has a wanted machine's name; it is never taken over.",
+        "Rename or remove that VM, or choose another `cluster` name.",
+    ),
+    info(
+        "no-disk",
+        "A machine's config names no disk in its boot order.",
+        "Attach the disk again, or make the machine again with `--replace NAME`.",
+    ),
+    info(
+        "no-node-fits",
+        "No node can take the machine; each node's reason is listed with its numbers.",
+        "Make room, add a node, choose a smaller size, or raise `limits.memory_overcommit`.",
+    ),
+    info(
+        "node-silent",
+        "A node did not answer; what is on it is left as it is, and nothing is placed there.",
+        "Bring it back. The rest of the plan does not wait for it where existence is known from other members.",
+    ),
+    info(
+        "pool",
+        "The resource pool of `pool:` does not exist, so PVE would refuse each clone.",
+        "Create it: `pvesh create /pools --poolid NAME`.",
+    ),
+    info(
+        "program-missing",
+        "A node lacks a program that making the template needs.",
+        "Install it on the node with apt.",
+    ),
+    info(
+        "protected",
+        "The VM's protection flag is set, so PVE refuses to destroy it.",
+        "`qm set ID --protection 0` on its node, knowingly.",
+    ),
+    info("pve-version", "A node runs a PVE older than 8.0.", "Upgrade it, or take it out of `proxmox_nodes`."),
+    info(
+        "quorum",
+        "A PVE cluster is not quorate: its configs may be stale and can't be written.",
+        "Bring back enough nodes; see `pvecm status`.",
+    ),
+    info(
+        "snippet-storage",
+        "A bake hands its document over as a snippet, and that storage has no folder on the node.",
+        "Set `vm_template.snippet_storage` to a directory storage such as `local`.",
+    ),
+    info(
+        "storage",
+        "The storage for disks is missing, disabled, restricted, of the wrong content, or its size is unknown.",
+        "Mend it under Datacenter → Storage, or choose another `vm_template.storage_pool`.",
+    ),
+    info(
+        "storage-overcommit",
+        "The disks on a thin storage may together grow beyond `limits.storage_overcommit` times its size.",
+        "Add space before they fill it, or raise the limit knowingly.",
+    ),
+    info(
+        "template-id",
+        "The VMID for a template belongs to a guest that is no such template.",
+        "Choose a free `vm_template.id`, or one a node in `vm_template.ids`.",
+    ),
+    info("vmid-range-full", "Every id of `vmid_range` is taken in some realm.", "Widen `vmid_range`."),
+    info(
+        "vmid-taken",
+        "The VMID that the manifest gives a machine belongs to another guest.",
+        "Choose another `vmid`, or leave it out.",
+    ),
+];

@@ -1,0 +1,274 @@
+//! Template slots: for every node where machines may be cloned, which template it has or would get, with its VMID.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::model::ids::{ImageDigest, NodeName, RealmId, Vmid};
+use crate::model::observed::{OperationSeen, Realm, Upstream, Vm};
+use crate::model::vm_config::VmConfig;
+use crate::pve::property;
+
+use super::recipe;
+use super::survey::{Found, Site, Survey};
+
+/// The template that a node's machines are cloned from.
+#[derive(Clone)]
+pub(crate) struct Slot<'a> {
+    /// Where it lives or will be made; with shared storage not always the machine's node.
+    pub(crate) node: NodeName,
+    pub(crate) realm_id: RealmId,
+    pub(crate) shared: bool,
+    pub(crate) vmid: Vmid,
+    pub(crate) state: SlotState<'a>,
+}
+
+#[derive(Clone)]
+pub(crate) enum SlotState<'a> {
+    Absent,
+    Ready(Ready<'a>),
+    /// Ours, but unfinished: destroyed and made again where it is needed.
+    HalfMade {
+        found: Found<'a>,
+        why: String,
+    },
+    /// Being made by an operation that still lives.
+    Working {
+        operations: Vec<&'a OperationSeen>,
+    },
+    /// Its id belongs to something else.
+    Blocked {
+        why: String,
+        hint: String,
+    },
+}
+
+#[derive(Clone)]
+pub(crate) struct Ready<'a> {
+    pub(crate) image: Option<ImageDigest>,
+    pub(crate) recipe: Option<String>,
+    /// Size of its disk; `None` when the config doesn't say.
+    pub(crate) disk_bytes: Option<u64>,
+    /// `None`: not ours, used read-only.
+    pub(crate) found: Option<Found<'a>>,
+    /// The config asks for another one (name, recipe, pinned digest): made anew before the next clone.
+    pub(crate) superseded: Option<String>,
+    /// A newer upstream image exists: information only.
+    pub(crate) outdated: bool,
+}
+
+/// One slot a schedulable node of a known realm; nodes that share the storage share the slot.
+pub(crate) fn slots<'a>(survey: &Survey<'a>) -> BTreeMap<NodeName, Slot<'a>> {
+    let mut slots = BTreeMap::new();
+    let realms: BTreeSet<&RealmId> = survey.sites.values().filter_map(|site| Some(site.realm?.0)).collect();
+    for realm_id in realms {
+        let in_realm = |site: &&Site<'a>| site.realm.is_some_and(|(id, _)| id == realm_id);
+        let sites: Vec<&Site<'a>> = survey.sites.values().filter(in_realm).collect();
+        if let Some((_, realm)) = sites.first().and_then(|site| site.realm) {
+            slots.extend(realm_slots(survey, realm_id, realm, &sites));
+        }
+    }
+    slots
+}
+
+fn realm_slots<'a>(
+    survey: &Survey<'a>,
+    realm_id: &'a RealmId,
+    realm: &'a Realm,
+    sites: &[&Site<'a>],
+) -> BTreeMap<NodeName, Slot<'a>> {
+    let shared = realm.storages.get(&survey.desired.template.storage).is_some_and(|storage| storage.shared);
+    let mut ids = Ids::new(survey, realm);
+    let mut own: BTreeMap<NodeName, Slot<'a>> = BTreeMap::new();
+    for site in sites {
+        if let Some((vmid, state)) = existing(survey, realm_id, site) {
+            let node = site.target.name.clone();
+            ids.taken.insert(vmid);
+            own.insert(node.clone(), Slot { node, realm_id: realm_id.clone(), shared, vmid, state });
+        }
+    }
+    if shared {
+        return shared_slots(survey, realm_id, sites, own, &mut ids);
+    }
+    for site in sites.iter().filter(|site| site.target.schedulable) {
+        let name = &site.target.name;
+        if !own.contains_key(name) {
+            let (vmid, state) = ids.assign(survey, realm, name);
+            let slot = Slot { node: name.clone(), realm_id: realm_id.clone(), shared, vmid, state };
+            own.insert(name.clone(), slot);
+        }
+    }
+    own
+}
+
+/// One template for all: an existing one that is complete, else any, else on the first schedulable node that answered.
+fn shared_slots<'a>(
+    survey: &Survey<'a>,
+    realm_id: &RealmId,
+    sites: &[&Site<'a>],
+    own: BTreeMap<NodeName, Slot<'a>>,
+    ids: &mut Ids,
+) -> BTreeMap<NodeName, Slot<'a>> {
+    let rank = |slot: &Slot<'_>| match &slot.state {
+        SlotState::Ready(ready) => (ready.superseded.is_some() as u8, slot.vmid),
+        SlotState::Working { .. } => (2, slot.vmid),
+        SlotState::HalfMade { .. } => (3, slot.vmid),
+        SlotState::Absent | SlotState::Blocked { .. } => (4, slot.vmid),
+    };
+    let chosen = own.into_values().min_by_key(rank).or_else(|| {
+        let able = |site: &&&Site<'a>| site.target.schedulable && site.facts.is_some();
+        let first = sites.iter().find(able)?;
+        let (_, realm) = first.realm?;
+        let (vmid, state) = ids.assign(survey, realm, &first.target.name);
+        Some(Slot { node: first.target.name.clone(), realm_id: realm_id.clone(), shared: true, vmid, state })
+    });
+    let Some(slot) = chosen else { return BTreeMap::new() };
+    sites.iter().map(|site| (site.target.name.clone(), slot.clone())).collect()
+}
+
+/// What a node has already: ours by mark, else a foreign template with the wanted id and name.
+fn existing<'a>(survey: &Survey<'a>, realm_id: &RealmId, site: &Site<'a>) -> Option<(Vmid, SlotState<'a>)> {
+    let name = &site.target.name;
+    let here = |found: &&Found<'a>| found.realm_id == realm_id && found.node == Some(name);
+    let ours = survey.templates.iter().filter(here).map(|found| (found.vmid(), our_state(survey, name, found)));
+    let rank = |(vmid, state): &(Vmid, SlotState<'_>)| match state {
+        SlotState::Ready(ready) => (u8::from(ready.superseded.is_some()), *vmid),
+        SlotState::Working { .. } => (2, *vmid),
+        SlotState::HalfMade { .. } | SlotState::Absent | SlotState::Blocked { .. } => (3, *vmid),
+    };
+    if let Some(best) = ours.min_by_key(rank) {
+        return Some(best);
+    }
+    let (_, realm) = site.realm?;
+    let spec = &survey.desired.template;
+    let wanted = spec.ids.get(name).copied().unwrap_or(spec.id);
+    let vm = realm.guests.get(&wanted)?.vm().filter(|vm| Some(&vm.node) == site.pve_name)?;
+    Some((wanted, SlotState::Ready(read_only(survey, vm)?)))
+}
+
+/// A finished template of somebody else with the configured name: cloned from, never set or destroyed.
+fn read_only<'a>(survey: &Survey<'a>, vm: &'a Vm) -> Option<Ready<'a>> {
+    let config = vm.config.as_ref()?;
+    if !config.is_template() || config.lock().is_some() || vm.name() != Some(&survey.desired.template.name) {
+        return None;
+    }
+    let disk_bytes = property::first_boot_disk(&config.keys).and_then(|(_, drive)| drive.size_bytes());
+    Some(Ready { image: None, recipe: None, disk_bytes, found: None, superseded: None, outdated: false })
+}
+
+fn our_state<'a>(survey: &Survey<'a>, node: &NodeName, found: &Found<'a>) -> SlotState<'a> {
+    let operations = survey.live_operations(node, found.vmid());
+    if !operations.is_empty() {
+        return SlotState::Working { operations };
+    }
+    if let Some(why) = unfinished(found) {
+        return SlotState::HalfMade { found: found.clone(), why };
+    }
+    let disk_bytes = property::first_boot_disk(&found.config.keys).and_then(|(_, drive)| drive.size_bytes());
+    SlotState::Ready(Ready {
+        image: found.mark.image.clone(),
+        recipe: found.mark.recipe.clone(),
+        disk_bytes,
+        superseded: superseded(survey, found),
+        outdated: outdated(survey, found.mark.image.as_ref()),
+        found: Some(found.clone()),
+    })
+}
+
+/// Why a template with our mark can't be cloned from.
+pub(crate) fn unfinished(found: &Found<'_>) -> Option<String> {
+    let config: &VmConfig = found.config;
+    if let Some(lock) = config.lock() {
+        return Some(format!("it is locked ({lock}) and nobody works on it"));
+    }
+    if !config.is_template() {
+        return Some("an earlier run did not finish it".to_owned());
+    }
+    let Some((key, drive)) = property::first_boot_disk(&config.keys) else {
+        return Some("it has no disk".to_owned());
+    };
+    let kind = drive.storage().and_then(|name| found.realm.storages.get(&name.into())).map(|def| def.kind.as_str());
+    // `qm template` leaves disks on storages without base volumes as they are (contract §4.3).
+    let has_bases = !matches!(kind, Some("lvm" | "iscsi" | "iscsidirect"));
+    if has_bases && !drive.is_base() {
+        return Some(format!("its conversion was interrupted ({key} is no base volume)"));
+    }
+    if config.get("cicustom").is_some() {
+        return Some("it still carries its bake's cloud-init settings".to_owned());
+    }
+    None
+}
+
+/// What the config asks for and this template is not.
+fn superseded(survey: &Survey<'_>, found: &Found<'_>) -> Option<String> {
+    let spec = &survey.desired.template;
+    if found.vm.name() != Some(spec.name.as_str()) {
+        return Some(format!("it is named {}", found.vm.name().unwrap_or("nothing")));
+    }
+    let recipe = spec.bake.as_ref().map(recipe::digest);
+    if found.mark.recipe != recipe {
+        return Some("`vm_template.bake` has changed since it was made".to_owned());
+    }
+    match (&spec.image_digest, &found.mark.image) {
+        (Some(pinned), Some(image)) if pinned != image => Some("`vm_template.image_digest` names another image".into()),
+        (Some(_) | None, Some(_) | None) => None,
+    }
+}
+
+/// Whether a disk came from another image than upstream has now. An unknown upstream outdates nothing.
+pub(crate) fn outdated(survey: &Survey<'_>, image: Option<&ImageDigest>) -> bool {
+    match (&survey.observed.upstream, image) {
+        (Upstream::Known { digest, .. }, Some(image)) => digest != image,
+        (Upstream::Known { .. } | Upstream::Unknown { .. }, _) => false,
+    }
+}
+
+/// Hands out template ids within a realm, nodes in name order: `ids`, else `id`, then the lowest free above.
+struct Ids {
+    taken: BTreeSet<Vmid>,
+    base_given: bool,
+}
+
+impl Ids {
+    fn new(survey: &Survey<'_>, realm: &Realm) -> Self {
+        let spec = &survey.desired.template;
+        let mut taken: BTreeSet<Vmid> = realm.guests.keys().copied().collect();
+        taken.extend(spec.ids.values());
+        taken.extend(survey.desired.machines.iter().filter_map(|machine| machine.vmid));
+        let ours = |vm: &Vm| vm.mark().is_some_and(|mark| mark.cluster == survey.desired.cluster);
+        // An `id` that a template (ours or one used read-only) has already is given; anything else there is in the way.
+        let base_given = realm
+            .guests
+            .get(&spec.id)
+            .and_then(|guest| guest.vm())
+            .is_some_and(|vm| ours(vm) || read_only(survey, vm).is_some());
+        Self { taken, base_given }
+    }
+
+    fn assign<'a>(&mut self, survey: &Survey<'a>, realm: &Realm, node: &NodeName) -> (Vmid, SlotState<'a>) {
+        let spec = &survey.desired.template;
+        let explicit = spec.ids.get(node).copied();
+        if let Some(vmid) = explicit.or_else(|| (!self.base_given).then_some(spec.id)) {
+            self.base_given |= vmid == spec.id;
+            self.taken.insert(vmid);
+            return match realm.guests.get(&vmid) {
+                Some(_) => (vmid, blocked(realm, vmid, node)),
+                None => (vmid, SlotState::Absent),
+            };
+        }
+        let above = (spec.id.0.saturating_add(1)..=999_999_999).map(Vmid).find(|id| !self.taken.contains(id));
+        let vmid = above.unwrap_or(spec.id);
+        self.taken.insert(vmid);
+        (vmid, SlotState::Absent)
+    }
+}
+
+fn blocked<'a>(realm: &Realm, vmid: Vmid, node: &NodeName) -> SlotState<'a> {
+    let guest = realm.guests.get(&vmid);
+    let what = match guest.and_then(|guest| guest.vm()) {
+        Some(vm) => format!("VM \"{}\" on {}", vm.name().unwrap_or("without a name"), vm.node),
+        None => "a container".to_owned(),
+    };
+    SlotState::Blocked {
+        why: format!("template id {vmid} of {node} belongs to {what}"),
+        hint: format!("choose a free `vm_template.id`, or `vm_template.ids: {{{node}: ID}}`"),
+    }
+}

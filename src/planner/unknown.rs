@@ -1,0 +1,80 @@
+//! Unknown is not absent: where existence can't be told, and what that holds back.
+
+use crate::model::desired::Machine;
+use crate::model::ids::{MachineName, NodeName};
+
+use super::report::Report;
+use super::survey::Survey;
+
+/// One reason why a machine that was not found may exist all the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Blind {
+    /// Node, realm or VM that can't be seen.
+    pub(crate) about: String,
+    pub(crate) why: String,
+    pub(crate) hint: String,
+}
+
+/// Every reason, in the order of names. `--without-node` takes its node's away.
+pub(crate) fn blind(survey: &Survey<'_>) -> Vec<Blind> {
+    let mut reasons = Vec::new();
+    for (name, site) in &survey.sites {
+        if site.realm.is_none() {
+            reasons.push(Blind {
+                about: name.to_string(),
+                why: format!("{name} did not answer and belongs to no cluster that did, so its VMs are unknown"),
+                hint: bring_back(name),
+            });
+        }
+    }
+    let excluded = survey.options.without_node.as_ref();
+    for (id, realm) in &survey.observed.realms {
+        if realm.members.values().any(|member| member.node.is_some() && member.node.as_ref() == excluded)
+            && realm.members.len() == 1
+        {
+            continue;
+        }
+        if !realm.existence_known {
+            let cluster = realm.cluster.as_deref().map_or_else(|| id.to_string(), |name| format!("cluster \"{name}\""));
+            let why = if realm.quorate {
+                format!("not every config of {cluster} could be read, so its VMs are unknown")
+            } else {
+                format!("{cluster} has no quorum, so its VMs may have changed unseen")
+            };
+            let hint = "bring back enough of its nodes (see `pvecm status`), then plan again".to_owned();
+            reasons.push(Blind { about: id.to_string(), why, hint });
+        }
+        for (vmid, guest) in &realm.guests {
+            let Some(vm) = guest.vm().filter(|vm| vm.config.is_none()) else { continue };
+            reasons.push(Blind {
+                about: format!("VM {vmid}"),
+                why: format!("the config of VM {vmid} on {} can't be read; it may be one of ours", vm.node),
+                hint: format!("look at /etc/pve/nodes/{}/qemu-server/{vmid}.conf, then plan again", vm.node),
+            });
+        }
+    }
+    reasons
+}
+
+pub(crate) fn bring_back(node: &NodeName) -> String {
+    format!("bring {node} back, or see what a plan without it would do: pvekube plan --without-node {node}")
+}
+
+/// A wanted machine that was not found may exist where we are blind: not created.
+pub(crate) fn hold_create(survey: &Survey<'_>, machine: &Machine, report: &mut Report) {
+    let why: Vec<&str> = survey.blind.iter().map(|blind| blind.why.as_str()).collect();
+    let message = format!("{} may exist unseen, so it is not created: {}", machine.name, why.join("; "));
+    let hint = survey.blind.first().map_or("", |blind| blind.hint.as_str());
+    report.unknown("existence-unknown", &machine.name, message, hint, machine.place.as_ref());
+}
+
+/// A machine on a silent node: its config is known, nothing can be done to it.
+pub(crate) fn hold_existing(machine: &Machine, node: &NodeName, report: &mut Report) {
+    let message = format!("{} is on {node}, which did not answer; nothing is planned for it", machine.name);
+    report.unknown("node-silent", &machine.name, message, bring_back(node), machine.place.as_ref());
+}
+
+pub(crate) fn hold_delete(name: &MachineName, node: &NodeName, report: &mut Report) {
+    let message = format!("{name} is on {node}, which did not answer; it is not deleted");
+    report.unknown("node-silent", name, message, bring_back(node), None);
+}
