@@ -115,6 +115,9 @@ pub enum Download {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Bake {
     pub network: Network,
+    /// Static bakes: the address of each node's bake, as all nodes bake at once. Empty: `network.ipv4` holds for all.
+    #[serde(default)]
+    pub addresses: BTreeMap<NodeName, Address>,
     pub packages: Vec<String>,
     pub commands: Vec<String>,
     pub timeout_s: u32,

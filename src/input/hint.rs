@@ -1,0 +1,179 @@
+//! What the operator probably meant.
+
+use super::number::MemoryMb;
+use super::problem::{InputFile, listed, shown};
+use super::schema;
+use super::yaml::{Kind, Node};
+
+/// Names that people write, and ours.
+const OTHER_NAMES: &[(&str, &str)] = &[
+    ("cpu", "cpus"),
+    ("cores", "cpus"),
+    ("vcpus", "cpus"),
+    ("sockets", "cpus"),
+    ("memory", "memory_mb"),
+    ("memory_gb", "memory_mb"),
+    ("memory_mib", "memory_mb"),
+    ("mem", "memory_mb"),
+    ("ram", "memory_mb"),
+    ("disk", "disk_gb"),
+    ("disk_size", "disk_gb"),
+    ("disk_mb", "disk_gb"),
+    ("storage", "storage_pool"),
+    ("bridge", "network_bridge"),
+    ("replicas", "count"),
+    ("instances", "count"),
+    ("ip", "address"),
+    ("ips", "addresses"),
+    ("address", "addresses"),
+    ("gw", "gateway"),
+    ("nameservers", "dns"),
+    ("nameserver", "dns"),
+    ("dns", "nameserver"),
+    ("dns_servers", "dns"),
+    ("nodes", "proxmox_nodes"),
+    ("hosts", "proxmox_nodes"),
+    ("control_plane", "masters"),
+    ("controlplane", "masters"),
+    ("control_planes", "masters"),
+    ("master", "masters"),
+    ("worker", "workers"),
+    ("name", "cluster"),
+    ("cluster_name", "cluster"),
+    ("host", "node"),
+    ("vm_id", "vmid"),
+    ("id", "vmid"),
+    ("tag", "vlan"),
+    ("autostart", "onboot"),
+    ("type", "size"),
+    ("flavor", "size"),
+    ("ssh_key", "ssh_public_key"),
+    ("ssh_keys", "ssh_public_keys"),
+    ("username", "user"),
+    ("ciuser", "user"),
+    ("sizes", "vm_sizes"),
+    ("template", "vm_template"),
+    ("timeout", "timeout_seconds"),
+];
+
+/// The hint for a key that `section` does not have.
+pub fn unknown_key(file: InputFile, section: &str, key: &str, value: &Node, known: &[&'static str]) -> String {
+    let fits = |name: &str| known.contains(&name);
+    if let Some((_, ours)) = OTHER_NAMES.iter().find(|(theirs, ours)| *theirs == key && fits(ours)) {
+        return format!("did you mean `{ours}`?{}", converted(key, ours, value));
+    }
+    if let Some(close) = closest(key, known.iter().copied()) {
+        return format!("did you mean `{close}`?");
+    }
+    if let Some(elsewhere) = elsewhere(file, section, key) {
+        return elsewhere;
+    }
+    format!("it has {}", listed(known))
+}
+
+/// ` 16 GB is `memory_mb: 16384``.
+fn converted(theirs: &str, ours: &str, value: &Node) -> String {
+    let Kind::Scalar { text, plain: true } = &value.kind else { return String::new() };
+    let number: Option<u64> = text.parse().ok();
+    match (theirs, number) {
+        ("memory_gb", Some(gb)) => match gb.checked_mul(1024) {
+            Some(mb) if mb <= MemoryMb::MOST => format!(" {gb} GB is `{ours}: {mb}`"),
+            Some(_) | None => String::new(),
+        },
+        ("disk_mb", Some(mb)) => format!(" {mb} MB is `{ours}: {}`", mb.div_ceil(1024)),
+        _ => String::new(),
+    }
+}
+
+/// Where else this key belongs.
+fn elsewhere(file: InputFile, section: &str, key: &str) -> Option<String> {
+    if key.len() > 40 {
+        return None;
+    }
+    let here = generic(section);
+    let ours = schema::all_keys(file);
+    let other = match file {
+        InputFile::Config => InputFile::Manifest,
+        InputFile::Manifest => InputFile::Config,
+    };
+    let mut places: Vec<String> =
+        ours.iter().filter(|(path, name)| name == key && *path != here).map(|(path, _)| path.clone()).collect();
+    // Nearest first: what lies below this section.
+    places.sort_by_key(|path| (!path.starts_with(&here), path.len()));
+    if let Some(place) = places.first() {
+        return Some(match place.as_str() {
+            "" => format!("`{key}` stands at the top of {}, without indentation", file.noun()),
+            place => format!("`{key}` is a key of `{}`", shown(place)),
+        });
+    }
+    let place = schema::all_keys(other).into_iter().find(|(_, name)| name == key)?.0;
+    Some(match place.as_str() {
+        "" => format!("`{key}` belongs in {}", other.noun()),
+        place => format!("`{key}` belongs in {}, in `{place}`", other.noun()),
+    })
+}
+
+/// `pools.gpu.network` → `pools.NAME.network`; lists lose their index.
+fn generic(section: &str) -> String {
+    let mut out: Vec<&str> = Vec::new();
+    for part in section.split('.').filter(|part| !part.is_empty()) {
+        let part = part.split('[').next().unwrap_or(part);
+        let free = matches!(out.last(), Some(&"pools" | &"overrides" | &"vm_sizes"));
+        out.push(if free { "NAME" } else { part });
+    }
+    out.join(".")
+}
+
+/// The candidate within a few typing mistakes of `word`.
+pub fn closest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    const LONGEST: usize = 40;
+    if word.len() > LONGEST {
+        return None;
+    }
+    let word = word.to_lowercase().replace('-', "_");
+    candidates
+        .into_iter()
+        .map(|candidate| (distance(&word, candidate), candidate))
+        .filter(|(distance, candidate)| *distance <= (candidate.len().max(word.len()) / 3).max(1))
+        .min_by_key(|(distance, candidate)| (*distance, candidate.len(), *candidate))
+        .map(|(_, candidate)| candidate)
+}
+
+/// Levenshtein's distance, with the swap of two neighbours as one mistake.
+fn distance(a: &str, b: &str) -> usize {
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    let mut rows: Vec<Vec<usize>> = vec![(0..=b.len()).collect()];
+    for i in 1..=a.len() {
+        let mut row = vec![i];
+        for j in 1..=b.len() {
+            let replaced = rows[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
+            let mut best = replaced.min(rows[i - 1][j] + 1).min(row[j - 1] + 1);
+            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                best = best.min(rows[i - 2][j - 2] + 1);
+            }
+            row.push(best);
+        }
+        rows.push(row);
+    }
+    rows[a.len()][b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{closest, distance};
+
+    #[test]
+    fn distance_counts_typing_mistakes() {
+        assert_eq!(distance("memory_mb", "memory_mb"), 0);
+        assert_eq!(distance("memroy_mb", "memory_mb"), 1);
+        assert_eq!(distance("", "abc"), 3);
+        assert_eq!(distance("kitten", "sitting"), 3);
+    }
+
+    #[test]
+    fn closest_wants_a_real_likeness() {
+        assert_eq!(closest("workres", ["masters", "workers"]), Some("workers"));
+        assert_eq!(closest("Count", ["count", "numbers"]), Some("count"));
+        assert_eq!(closest("zzz", ["count", "numbers"]), None);
+    }
+}

@@ -1,0 +1,139 @@
+//! Addresses and ids of single machines, unique over the manifest.
+
+use super::machines::{Maker, PoolFacts};
+use super::{entries, network};
+use crate::input::address::{self, AddressRange};
+use crate::input::collection::OneOrMany;
+use crate::input::config::Mode;
+use crate::input::manifest::OverrideSection;
+use crate::input::problem::{Problem, Span};
+use crate::input::problem_id::ProblemId;
+use crate::input::walk::{At, Given};
+use crate::model::desired::Address;
+use crate::model::ids::{Cidr, MachineId, Vmid};
+
+impl Maker<'_> {
+    /// `None`: wrong, and noted.
+    pub(super) fn ipv4(
+        &mut self,
+        facts: &PoolFacts<'_>,
+        id: &MachineId,
+        over: Option<&At<OverrideSection>>,
+    ) -> Option<Address> {
+        let network = &facts.entry.section.network;
+        let own = match over.map_or(&Given::Absent, |over| &over.address) {
+            Given::Bad => return None,
+            Given::Is(at) => Some((at.value, at.span)),
+            Given::Absent => None,
+        };
+        let (cidr, span) = match (own, facts.mode?) {
+            (Some(own), _) => own,
+            (None, Mode::Dhcp) => return Some(Address::Dhcp),
+            (None, Mode::Static) => self.from_list(&network.addresses, network.mode.get().map(|at| at.key), id)?,
+        };
+        let gateway = facts.gateway?;
+        let fine = network::check(cidr, span, gateway, false, self.faults);
+        (self.is_new(cidr, span, id) && fine)
+            .then(|| Address::Static { address: cidr, gateway: gateway.map(|at| at.value) })
+    }
+
+    /// `Some(None)`: no IPv6.
+    pub(super) fn ipv6(
+        &mut self,
+        facts: &PoolFacts<'_>,
+        id: &MachineId,
+        over: Option<&At<OverrideSection>>,
+    ) -> Option<Option<Address>> {
+        let network = &facts.entry.section.network;
+        let (cidr, span) = match over.map_or(&Given::Absent, |over| &over.address6) {
+            Given::Bad => return None,
+            Given::Is(at) => (at.value, at.span),
+            Given::Absent => match &network.addresses6 {
+                Given::Bad => return None,
+                Given::Absent => return Some(None),
+                Given::Is(_) => self.from_list(&network.addresses6, None, id)?,
+            },
+        };
+        let gateway = facts.gateway6?;
+        let fine = network::check(cidr, span, gateway, true, self.faults);
+        (self.is_new(cidr, span, id) && fine)
+            .then(|| Some(Address::Static { address: cidr, gateway: gateway.map(|at| at.value) }))
+    }
+
+    /// Element `id.number` of the pool's list.
+    fn from_list(
+        &mut self,
+        list: &Given<OneOrMany<AddressRange>>,
+        mode: Option<Span>,
+        id: &MachineId,
+    ) -> Option<(Cidr, Span)> {
+        let found = list.get().and_then(|list| address::of_number(list, id.number));
+        if let Some((cidr, element)) = found {
+            return Some((cidr, element.span));
+        }
+        let count = list.get().map_or(0, |list| address::count(list));
+        let span = list.get().map(|list| list.key).or(mode)?;
+        let message = format!("{id} has no address: number {} of {count}", id.number);
+        let problem = Problem::new(ProblemId::AddressMissing, span, message);
+        self.faults.add(problem.help("machine number n has the n-th address, whatever numbers exist: add addresses"));
+        None
+    }
+
+    fn is_new(&mut self, cidr: Cidr, span: Span, id: &MachineId) -> bool {
+        if let Some((first, holder)) = self.addresses.get(&cidr.address) {
+            let message = format!("{} is given to both {holder} and {id}", cidr.address);
+            let problem = Problem::new(ProblemId::DuplicateAddress, span, message);
+            let problem = if *first == span { problem } else { problem.context(*first, format!("given to {holder}")) };
+            self.faults.add(problem.help("give each machine an address of its own"));
+            return false;
+        }
+        self.addresses.insert(cidr.address, (span, id.clone()));
+        true
+    }
+
+    /// Template ids are nobody else's.
+    pub(super) fn reserve_template_ids(&mut self) {
+        let Some(template) = self.inputs.config.and_then(|config| config.vm_template.get()) else { return };
+        if let Some(id) = template.id.get() {
+            self.vmids.insert(id.u32(), (id.span, "the template".to_owned()));
+        }
+        for (node, id) in entries(&template.ids) {
+            if let Some(id) = id {
+                self.vmids.entry(id.u32()).or_insert((id.span, format!("the template on {}", node.value)));
+            }
+        }
+    }
+
+    /// `Some(None)`: any free one.
+    pub(super) fn vmid(&mut self, id: &MachineId, over: Option<&At<OverrideSection>>) -> Option<Option<Vmid>> {
+        let wanted = match over.map_or(&Given::Absent, |over| &over.vmid) {
+            Given::Absent => return Some(None),
+            Given::Bad => return None,
+            Given::Is(wanted) => wanted,
+        };
+        if let Some((first, holder)) = self.vmids.get(&wanted.u32()) {
+            let message = format!("id {} is given to both {holder} and {id}", wanted.u32());
+            let problem = Problem::new(ProblemId::DuplicateVmid, wanted.span, message);
+            let problem = problem.context(*first, format!("given to {holder}"));
+            self.faults.add(problem.help("take another id, or leave it out to have the lowest free one"));
+            return None;
+        }
+        self.vmids.insert(wanted.u32(), (wanted.span, id.to_string()));
+        Some(Some(Vmid(wanted.u32())))
+    }
+
+    /// The range must hold all machines that take an id from it.
+    pub(super) fn check_range(&mut self, machines: usize, explicit: usize) {
+        let Some(config) = self.inputs.config else { return };
+        let range = &config.vmid_range;
+        let taken = self.vmids.keys().filter(|vmid| range.contains(**vmid)).count();
+        let free = range.len() - taken;
+        let need = machines.saturating_sub(explicit);
+        if need > free {
+            let (first, last) = (range.first, range.last);
+            let message = format!("`vmid_range` {first}-{last} has {free} ids to give; {need} machines need one");
+            let problem = Problem::new(ProblemId::VmidRange, range.span, message);
+            self.faults.add(problem.help("widen the range"));
+        }
+    }
+}
