@@ -4,10 +4,13 @@
 //! colour. Nothing here prints (`ui` does) and nothing decides (`planner` did).
 
 pub mod digest;
+mod failure;
 pub mod fault;
 pub mod json;
 pub mod layout;
 pub mod line;
+pub mod outcome;
+pub mod progress;
 pub mod steps;
 pub mod text;
 pub mod values;

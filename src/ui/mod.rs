@@ -5,6 +5,7 @@
 
 pub mod color;
 mod log;
+mod progress;
 mod prompt;
 mod streams;
 
@@ -13,6 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub use color::ColorChoice;
 pub use log::LogWriter;
+pub use progress::ProgressStyle;
 
 use crate::error::Fault;
 use crate::render::Look;
@@ -46,8 +48,10 @@ impl Ui {
     pub fn new(color: ColorChoice, quiet: bool) -> Self {
         let environment = color::Environment::read();
         let (out_terminal, err_terminal) = (std::io::stdout().is_terminal(), std::io::stderr().is_terminal());
-        let width =
-            |terminal: bool| environment.columns.or_else(|| terminal_width(terminal)).unwrap_or(WIDTH_OF_A_FILE);
+        let width = |terminal: bool| {
+            let asked = || terminal_size().filter(|_| terminal).map(|(width, _)| width);
+            environment.columns.or_else(asked).unwrap_or(WIDTH_OF_A_FILE)
+        };
         let look = |terminal: bool| Look { width: width(terminal), color: environment.colored(color, terminal) };
         Self {
             streams: Arc::new(Mutex::new(Streams::new(Box::new(std::io::stdout()), Box::new(std::io::stderr())))),
@@ -129,13 +133,11 @@ impl Ui {
     }
 }
 
-fn terminal_width(terminal: bool) -> Option<usize> {
-    if !terminal {
-        return None;
-    }
-    let (width, _) = terminal_size::terminal_size_of(std::io::stderr())
+/// Columns and rows of the terminal that stderr or stdout is.
+fn terminal_size() -> Option<(usize, usize)> {
+    let (width, height) = terminal_size::terminal_size_of(std::io::stderr())
         .or_else(|| terminal_size::terminal_size_of(std::io::stdout()))?;
-    Some(usize::from(width.0))
+    Some((usize::from(width.0), usize::from(height.0)))
 }
 
 #[cfg(test)]

@@ -45,20 +45,20 @@ impl Streams {
 
     /// Writes to stderr, above the picture. Nothing can be said about a stderr that can't be written.
     pub(super) fn above(&mut self, bytes: &[u8]) {
-        let erase = self.erase();
-        let _ = self.err.write_all(erase.as_bytes());
-        let _ = self.err.write_all(bytes);
-        let _ = self.err.write_all(self.picture.text.as_bytes());
-        let _ = self.err.flush();
+        let whole = [self.erase().as_bytes(), bytes, self.picture.text.as_bytes()].concat();
+        self.write(&whole);
     }
 
     /// Puts `text` (whole lines) in place of the picture; empty: removes it.
     pub(super) fn draw(&mut self, text: String) {
-        let erase = self.erase();
+        let whole = [self.erase().as_bytes(), text.as_bytes()].concat();
         self.picture = Picture { lines: text.lines().count(), text };
-        let _ = self.err.write_all(erase.as_bytes());
-        let _ = self.err.write_all(self.picture.text.as_bytes());
-        let _ = self.err.flush();
+        self.write(&whole);
+    }
+
+    /// In one piece, so that nothing flickers.
+    fn write(&mut self, bytes: &[u8]) {
+        let _ = self.err.write_all(bytes).and_then(|()| self.err.flush());
     }
 
     /// Cursor to the picture's first line, everything below cleared.

@@ -1,0 +1,77 @@
+//! The same in timed lines, one for each thing that happened: for logs and pipes.
+
+use super::{Phase, Progress};
+use crate::model::outcome::{Event, EventKind};
+use crate::model::plan::StepId;
+use crate::render::line::{Line, Tone};
+use crate::render::values::{clock, duration};
+
+impl Progress {
+    /// The line for an event, or nothing: percents and repeated words are left out. Call it before [`Progress::take`].
+    pub fn line(&self, event: &Event) -> Option<Line> {
+        let start = Line::new().tone(Tone::Dim, format!("[{:>5}] ", clock(event.at_s)));
+        let subject =
+            |id: StepId| self.row_of(id).map_or_else(String::new, |row| format!("{} {}: ", row.node, row.name));
+        let Some(id) = event.step else {
+            return match &event.what {
+                EventKind::Notice { text } | EventKind::Found { text } => Some(start.tone(Tone::Warn, text)),
+                EventKind::Started
+                | EventKind::Progress { .. }
+                | EventKind::Waiting { .. }
+                | EventKind::Done
+                | EventKind::Failed { .. }
+                | EventKind::Skipped { .. } => None,
+            };
+        };
+        let step = self.steps.get(&id)?;
+        let start = start.text(subject(id));
+        match &event.what {
+            EventKind::Started => Some(start.text(step.verb)),
+            EventKind::Progress { text, percent } => {
+                let news = percent.is_none() && !self.said(id, text);
+                news.then(|| start.text(text))
+            }
+            EventKind::Waiting { .. } => None,
+            EventKind::Done => {
+                let took = step.started_s.map(|started| format!(" ({})", duration(event.at_s - started)));
+                Some(start.text(step.verb).tone(Tone::Good, " ✔").tone(Tone::Dim, took.unwrap_or_default()))
+            }
+            EventKind::Failed { summary } => Some(start.tone(Tone::Bad, "failed: ").text(summary)),
+            EventKind::Skipped { because } => self.skipped(id, *because).map(|text| start.tone(Tone::Dim, text)),
+            EventKind::Found { text } | EventKind::Notice { text } => Some(start.tone(Tone::Warn, text)),
+        }
+    }
+
+    /// After a long silence: what still runs. Nothing when nothing does.
+    pub fn still(&self, now_s: f64) -> Option<Line> {
+        let running: Vec<String> = self
+            .rows
+            .iter()
+            .filter_map(|row| {
+                let step = self.states(row).into_iter().find(|step| matches!(step.phase, Phase::Running { .. }))?;
+                Some(format!("{} ({})", row.name, step.words()))
+            })
+            .collect();
+        if running.is_empty() {
+            return None;
+        }
+        let start = Line::new().tone(Tone::Dim, format!("[{:>5}] ", clock(now_s)));
+        Some(start.tone(Tone::Dim, format!("still running: {}", running.join(", "))))
+    }
+
+    /// Once a row, and not for the row that failed itself.
+    fn skipped(&self, id: StepId, because: StepId) -> Option<String> {
+        let (row, cause) = (self.row_of(id)?, self.row_of(because));
+        let known =
+            self.states(row).iter().any(|step| matches!(step.phase, Phase::Skipped { .. } | Phase::Failed { .. }));
+        let name = cause.map_or("a step", |cause| cause.name.as_str());
+        (!known && name != row.name).then(|| format!("skipped: {name} failed"))
+    }
+
+    fn said(&self, id: StepId, words: &str) -> bool {
+        match self.steps.get(&id).map(|step| &step.phase) {
+            Some(Phase::Running { text, .. }) => text.as_deref() == Some(words),
+            Some(Phase::Waiting(_) | Phase::Done { .. } | Phase::Failed { .. } | Phase::Skipped { .. }) | None => false,
+        }
+    }
+}
