@@ -74,8 +74,7 @@ pub fn count(number: usize, one: &str) -> String {
 
 /// What may be shown of a sensitive value: each public key as type, fingerprint and comment; anything else not at all.
 pub fn sensitive(value: &str) -> String {
-    let lines: Vec<String> =
-        value.lines().map(str::trim).filter(|line| !line.is_empty()).map(|line| key_label(line)).collect();
+    let lines: Vec<String> = value.lines().map(str::trim).filter(|line| !line.is_empty()).map(key_label).collect();
     lines.join("\n")
 }
 
