@@ -1,0 +1,256 @@
+//! Steps of a template's making: image, create, import, bake, convert.
+
+use std::collections::BTreeSet;
+
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use super::commands::{self, BakeOutcome, bake_outcome};
+use super::destroy::nameless_create;
+use super::failure::{StepError, failure, last_lines};
+use super::mutate::{Change, taken};
+use super::operation::Ended;
+use super::options::LocalImageAsk;
+use super::read_back::Seen;
+use super::run::StepRun;
+use super::verify;
+use crate::model::ids::{ImageDigest, StorageName};
+use crate::model::mark::Mark;
+use crate::model::plan::{BakeStep, Setting, Settings};
+use crate::remote::{Probe, PutContent, PutFile, Remote, Work};
+
+impl<R: Remote> StepRun<R> {
+    pub(super) async fn fetch_step(
+        &self,
+        url: &str,
+        digest: &ImageDigest,
+        path: &str,
+        from_controller: bool,
+    ) -> Result<(), StepError> {
+        if self.image_is_there(path, digest).await? {
+            return Ok(());
+        }
+        if from_controller {
+            let local = self.local_image(url, digest).await?;
+            self.progress("sending the image to the node", None);
+            let content = PutContent::File { path: local, digest: digest.clone() };
+            self.node.put(&PutFile { path: path.to_owned(), mode: 0o644, content }).await?;
+            return if self.image_is_there(path, digest).await? { Ok(()) } else { Err(self.wrong_image(url, path)) };
+        }
+        self.progress("downloading the image", Some(0.0));
+        let work = Work::Download { url: url.to_owned(), digest: digest.clone(), path: path.to_owned() };
+        let ended = self.operate("fetch", work, Vec::new()).await?;
+        if self.image_is_there(path, digest).await? {
+            self.settle(&ended).await;
+            return Ok(());
+        }
+        let next = match ended.exit {
+            Some(65) => {
+                "the file at image_url is not the one that checksum_url or image_digest names: see which of them is right"
+            }
+            Some(_) | None => {
+                "see that the node reaches image_url (a proxy?), or set vm_template.download: controller; then run apply again"
+            }
+        };
+        let summary = format!("the image could not be downloaded to {}: {url}", self.step.node);
+        Err(ended.failure("image-failed", summary, next).into())
+    }
+
+    async fn image_is_there(&self, path: &str, digest: &ImageDigest) -> Result<bool, StepError> {
+        let answer = self.node.probe(&Probe::Image { path: path.to_owned(), digest: digest.clone() }).await?;
+        Ok(answer.exit == 0 && answer.stdout.starts_with(b"ok "))
+    }
+
+    fn wrong_image(&self, url: &str, path: &str) -> StepError {
+        let summary = format!("the image arrived damaged on {}: {path}", self.step.node);
+        failure("image-failed", summary, format!("see that the node has space, then run apply again ({url})")).into()
+    }
+
+    /// The image on this computer, fetched once for all nodes.
+    async fn local_image(&self, url: &str, digest: &ImageDigest) -> Result<std::path::PathBuf, StepError> {
+        let Some(fetch) = &self.run.options.local_image else {
+            let summary = "the plan streams the image from this computer, which this run can't";
+            return Err(failure("image-failed", summary, "set vm_template.download: node").into());
+        };
+        let (progress, mut percents) = mpsc::unbounded_channel();
+        let ask = LocalImageAsk { url: url.to_owned(), digest: digest.clone(), progress };
+        let fetched = self.run.local_image.get_or_init(|| async {
+            let mut fetching = fetch(ask);
+            loop {
+                tokio::select! {
+                    fetched = &mut fetching => return fetched,
+                    Some(percent) = percents.recv() => self.progress("downloading the image to this computer", Some(percent)),
+                }
+            }
+        });
+        let next = "see that this computer reaches image_url, then run apply again";
+        fetched.await.clone().map_err(|why| failure("image-failed", format!("{url}: {why}"), next).into())
+    }
+
+    /// The file goes when the template no longer needs it.
+    pub(super) async fn remove_image_step(&self, path: &str) -> Result<(), StepError> {
+        self.node.remove(path).await
+    }
+
+    /// Without a disk: a VM being created with an import is nameless until the import is through (observed §11).
+    pub(super) async fn create_step(&self, mark: &Mark, set: &Settings) -> Result<(), StepError> {
+        let since = Instant::now();
+        let mut attempt = 0;
+        loop {
+            let before = self.read_back().await?;
+            if before.config.is_some() {
+                let made = self.created(&before, mark, set);
+                return if made { Ok(()) } else { Err(taken(&self.subject(), &before).into()) };
+            }
+            self.no_volumes(&self.storage()).await?;
+            self.progress("creating", None);
+            let (args, files) = commands::create_template(self.step.vmid, mark, set);
+            let ended = self.operate("create", Work::Qm { args }, files).await?;
+            let after = self.read_back().await?;
+            if self.created(&after, mark, set) {
+                self.settle(&ended).await;
+                return Ok(());
+            }
+            match &after.config {
+                Some(config) if config.lock() == Some("create") && config.get("name").is_none() => {
+                    return Err(nameless_create(&self.subject(), self.step.vmid));
+                }
+                Some(_) if after.marked(mark, "").is_err() => return Err(taken(&self.subject(), &after).into()),
+                Some(_) | None => {}
+            }
+            if !(after.config.is_none() && ended.lock_timeout() && self.pause(attempt, since).await) {
+                let summary = format!("{} could not be created", self.subject());
+                return Err(ended.failure("create-failed", summary, "run apply again").into());
+            }
+            self.settle(&ended).await;
+            attempt += 1;
+        }
+    }
+
+    fn created(&self, seen: &Seen, mark: &Mark, set: &Settings) -> bool {
+        let wanted: Settings =
+            set.iter().filter(|(key, _)| *key != "net0").map(|(k, v)| (k.clone(), v.clone())).collect();
+        seen.marked(mark, "")
+            .is_ok_and(|config| config.lock().is_none() && verify::unmet(config, &wanted, &BTreeSet::new()).is_empty())
+    }
+
+    /// The import alone in its `qm set`: a failing one leaves other options of the call half-applied (observed §6).
+    pub(super) async fn import_step(
+        &self,
+        mark: &Mark,
+        disk: &str,
+        storage: &StorageName,
+        image_path: &str,
+        options: &str,
+    ) -> Result<(), StepError> {
+        self.progress("importing the image", Some(0.0));
+        let change = Change { verb: "import", id: "import-failed", what: "could not import its image", mark };
+        let unmet = |seen: &Seen| match seen.config.as_ref().and_then(|config| config.get(disk)) {
+            Some(_) => Vec::new(),
+            None => vec![format!("there is no disk {disk}")],
+        };
+        let before = self.volumes(storage).await?;
+        let imported = self
+            .change(&change, unmet, |config| {
+                (commands::import_disk(self.step.vmid, disk, storage, image_path, options, &config.digest), Vec::new())
+            })
+            .await;
+        if let Err(StepError::Failed(_)) = imported {
+            let fresh: BTreeSet<String> = self.volumes(storage).await?.difference(&before).cloned().collect();
+            if !fresh.is_empty() {
+                self.free(storage, &fresh).await?;
+            }
+        }
+        imported
+    }
+
+    /// One boot that installs and cleans. Its own report on the serial console decides, with QEMU gone afterwards.
+    pub(super) async fn bake_step(&self, bake: &BakeStep) -> Result<(), StepError> {
+        let file = PutFile {
+            path: bake.snippet_path.clone(),
+            mode: 0o644,
+            content: PutContent::Bytes(bake.document.clone().into_bytes()),
+        };
+        self.unlocked(&bake.mark).await?;
+        self.node.put(&file).await?;
+        let mut set: Settings = bake.network.iter().map(|(k, v)| (k.clone(), Setting::Text(v.clone()))).collect();
+        set.insert("cicustom".to_owned(), Setting::Text(format!("vendor={}", bake.snippet_volume)));
+        let none = BTreeSet::new();
+        self.set_step(&bake.mark, &set, &none, &none).await?;
+
+        self.progress("baking: starting", None);
+        let work = Work::Bake { vmid: self.step.vmid, timeout_s: bake.timeout_s };
+        let ended = self.operate("bake", work, Vec::new()).await?;
+        let console = self.log(&ended.name).await?.join("\n");
+        let outcome = bake_outcome(&console);
+        let running = self.read_back().await?.running;
+        if running {
+            self.stop(&bake.mark, 0).await?;
+        }
+        if running || ended.exit != Some(0) || outcome != BakeOutcome::Ok {
+            self.node.remove(&bake.snippet_path).await?;
+            return Err(self.bake_failure(bake, &ended, &outcome, &console).into());
+        }
+        self.progress("baking: cleaning up", None);
+        let delete: BTreeSet<String> = set.into_keys().collect();
+        self.set_step(&bake.mark, &Settings::new(), &delete, &none).await?;
+        self.node.remove(&bake.snippet_path).await?;
+        self.settle(&ended).await;
+        Ok(())
+    }
+
+    fn bake_failure(
+        &self,
+        bake: &BakeStep,
+        ended: &Ended,
+        outcome: &BakeOutcome,
+        console: &str,
+    ) -> crate::model::outcome::Failure {
+        let name = self.subject();
+        let (summary, next) = match outcome {
+            BakeOutcome::Failed { module } => (
+                format!("{name}: the bake failed in {module}"),
+                "mend vm_template.bake (packages, commands) or its network; then run apply again: the template is made anew",
+            ),
+            BakeOutcome::Ok => (
+                format!("{name}: the bake reported success, but the VM did not power off"),
+                "run apply again: the template is made anew",
+            ),
+            BakeOutcome::Silent if ended.exit == Some(124) => (
+                format!("{name}: the bake was not through after {} s", bake.timeout_s),
+                "see the console's last lines; raise vm_template.bake.timeout_seconds, or mend its network; then run apply again",
+            ),
+            BakeOutcome::Silent => (
+                format!("{name}: the bake ended without a report"),
+                "see the console's last lines, then run apply again: the template is made anew",
+            ),
+        };
+        let mut failure = ended.failure("bake-failed", summary, next);
+        failure.evidence = last_lines(console.lines(), 12);
+        failure
+    }
+
+    /// `qm template` exits 0 on failure and marks the config first (observed §1): each disk must be a base volume.
+    pub(super) async fn convert_step(&self, mark: &Mark) -> Result<(), StepError> {
+        let seen = self.unlocked(mark).await?;
+        let config = seen.marked(mark, &self.subject())?;
+        let leftovers = verify::template_leftovers(config);
+        if !leftovers.is_empty() || seen.running {
+            let summary = format!("{} is not clean enough to become a template", self.subject());
+            let mut failure = failure("template-dirty", summary, "run apply again: the template is made anew");
+            failure.evidence = leftovers;
+            if seen.running {
+                failure.evidence.push("it runs".to_owned());
+            }
+            return Err(failure.into());
+        }
+        self.progress("converting to a template", None);
+        let change = Change { verb: "template", id: "template-failed", what: "could not be made a template", mark };
+        let unmet = |seen: &Seen| match &seen.config {
+            Some(config) if config.is_template() => verify::unconverted(config),
+            Some(_) => vec!["it is no template".to_owned()],
+            None => vec!["the VM is gone".to_owned()],
+        };
+        self.change(&change, unmet, |_| (commands::template(self.step.vmid), Vec::new())).await
+    }
+}
