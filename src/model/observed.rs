@@ -121,6 +121,9 @@ pub struct Realm {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Member {
     pub online: bool,
+    /// Its address as corosync knows it; `None` for a standalone node.
+    #[serde(default)]
+    pub address: Option<String>,
     /// The configured node that this member is; `None` when the config doesn't list it.
     pub node: Option<NodeName>,
 }

@@ -3,12 +3,14 @@
 //! Every text function takes a [`Look`] (how wide, coloured or not) and gives the same characters with and without
 //! colour. Nothing here prints (`ui` does) and nothing decides (`planner` did).
 
+pub mod answered;
 pub mod digest;
 mod failure;
 pub mod fault;
 pub mod json;
 pub mod layout;
 pub mod line;
+pub mod observation;
 pub mod outcome;
 pub mod progress;
 pub mod steps;

@@ -199,13 +199,16 @@ fn members(
 ) -> BTreeMap<PveName, Member> {
     let configured = |name: &PveName| group.nodes.get(name).map(|(node, _)| node.clone());
     let Ok(Members { cluster: Some(cluster), .. }) = &primary.members else {
-        let own = group.nodes.keys().map(|name| (name.clone(), Member { online: true, node: configured(name) }));
+        let own = group
+            .nodes
+            .keys()
+            .map(|name| (name.clone(), Member { online: true, address: None, node: configured(name) }));
         return own.collect();
     };
     let member = |(name, node): (&PveName, &ClusterNode)| {
         let same_name = groups.iter().filter(|other| has_member(other, name)).count();
         let found = configured(name).or_else(|| realms::silent_member(name, node.ip.as_deref(), silent, same_name));
-        (name.clone(), Member { online: node.online, node: found })
+        (name.clone(), Member { online: node.online, address: node.ip.clone(), node: found })
     };
     cluster.nodes.iter().map(member).collect()
 }
