@@ -128,8 +128,9 @@ pub fn fixed(machine: &mut Machine, address: &str, gateway: &str) {
 pub fn observed(nodes: usize) -> Observed {
     let names: Vec<String> = (1..=nodes).map(|n| format!("pve{n}")).collect();
     let realm = RealmId::new("cluster:home");
-    let members =
-        names.iter().map(|name| (name.as_str().into(), Member { online: true, node: Some(name.as_str().into()) }));
+    let members = names
+        .iter()
+        .map(|name| (name.as_str().into(), Member { online: true, address: None, node: Some(name.as_str().into()) }));
     Observed {
         taken_at: 1_795_000_000,
         nodes: names.iter().map(|name| (name.as_str().into(), answered(name, &realm))).collect(),
@@ -148,7 +149,7 @@ pub fn standalone(nodes: usize) -> Observed {
     for n in 1..=nodes {
         let name = format!("pve{n}");
         let id = RealmId::new(format!("node:{name}@{name}.lan"));
-        let member = Member { online: true, node: Some(name.as_str().into()) };
+        let member = Member { online: true, address: None, node: Some(name.as_str().into()) };
         all.nodes.insert(name.as_str().into(), answered(&name, &id));
         all.realms.insert(id, Realm { members: BTreeMap::from([(name.as_str().into(), member)]), ..empty_realm() });
     }
