@@ -4,6 +4,17 @@
 //! answers directly; a test holds both against each other, byte for byte. Answers are bytes or plain data: parsing and
 //! deciding is `pve`'s and `execute`'s business.
 
+mod classify;
+mod control;
+mod exchange;
+mod follow;
+mod lock;
+mod login;
+mod program;
+mod session;
+pub mod ssh;
+mod ssh_config;
+
 use std::future::Future;
 use std::net::IpAddr;
 use std::path::PathBuf;

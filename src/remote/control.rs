@@ -1,0 +1,165 @@
+//! The run's private folder: control sockets of the SSH masters and our own ssh_config.
+//!
+//! A run that is killed leaves its folder and, until it has been idle, its masters. So each folder holds a locked file,
+//! and whoever comes next removes the folders whose lock is free (crates.md A5). Masters are asked to end first.
+
+use std::fs::{self, DirBuilder, File};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// Our folder's path plus the socket's name (46 bytes with ssh's temporary suffix) must fit into a Unix socket's 107.
+const LONGEST: usize = 60;
+
+/// Runs (and `Ssh`s within one run) that could share a process id.
+static COUNT: AtomicU32 = AtomicU32::new(0);
+
+/// The folder; removed when dropped.
+#[derive(Debug)]
+pub(crate) struct ControlFolder {
+    path: PathBuf,
+    /// Held for as long as the folder is in use.
+    _lock: File,
+}
+
+impl ControlFolder {
+    /// Makes the folder under `$XDG_RUNTIME_DIR/pvekube`, or under the temporary folder when there is none or its path is
+    /// too long for a socket.
+    pub(crate) fn make() -> io::Result<Self> {
+        let uid = fs::metadata("/proc/self")?.uid();
+        let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|dir| dir.is_absolute());
+        if let Some(base) = runtime.map(|dir| dir.join("pvekube"))
+            && base.as_os_str().len() + 12 <= LONGEST
+            && private_folder(&base, uid).is_ok()
+        {
+            return Self::make_in(&base, "", uid);
+        }
+        Self::make_in(Path::new("/tmp"), &format!("pvk-{uid}-"), uid)
+    }
+
+    /// Makes a folder `<prefix><pid>-<n>` in `base`, after removing those that dead runs left there.
+    pub(crate) fn make_in(base: &Path, prefix: &str, uid: u32) -> io::Result<Self> {
+        remove_stale(base, prefix, uid);
+        loop {
+            let n = COUNT.fetch_add(1, Ordering::Relaxed);
+            let path = base.join(format!("{prefix}{}-{n}", std::process::id()));
+            match DirBuilder::new().mode(0o700).create(&path) {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
+                Err(error) => return Err(error),
+            }
+            let lock = File::create(path.join("lock"))?;
+            lock.lock()?;
+            return Ok(Self { path, _lock: lock });
+        }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for ControlFolder {
+    fn drop(&mut self) {
+        end_masters(&self.path);
+        if let Err(error) = fs::remove_dir_all(&self.path) {
+            tracing::debug!(path = %self.path.display(), %error, "control folder stays");
+        }
+    }
+}
+
+fn private_folder(path: &Path, uid: u32) -> io::Result<()> {
+    DirBuilder::new().mode(0o700).recursive(true).create(path)?;
+    let found = fs::symlink_metadata(path)?;
+    if found.is_dir() && found.uid() == uid && found.mode() & 0o077 == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::new(io::ErrorKind::PermissionDenied, "not a private folder of ours"))
+    }
+}
+
+/// Removes folders of ours whose lock nobody holds. Best effort: another run may be doing the same.
+fn remove_stale(base: &Path, prefix: &str, uid: u32) {
+    for entry in fs::read_dir(base).into_iter().flatten().flatten() {
+        let path = entry.path();
+        let ours = entry
+            .file_name()
+            .to_string_lossy()
+            .strip_prefix(prefix)
+            .is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-'));
+        let Ok(found) = fs::symlink_metadata(&path) else { continue };
+        if !ours || !found.is_dir() || found.uid() != uid {
+            continue;
+        }
+        // Without a lock file it is being made right now, or was left in that instant; an hour tells.
+        let free = match File::open(path.join("lock")) {
+            Ok(lock) => lock.try_lock().is_ok(),
+            Err(_) => found.modified().is_ok_and(|at| at.elapsed().is_ok_and(|age| age.as_secs() > 3600)),
+        };
+        if free {
+            end_masters(&path);
+            let _ = fs::remove_dir_all(&path);
+        }
+    }
+}
+
+/// Asks every master that still listens in `folder` to end.
+fn end_masters(folder: &Path) {
+    for session in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let socket = session.path().join("master");
+        if !fs::symlink_metadata(&socket).is_ok_and(|found| found.file_type().is_socket()) {
+            continue;
+        }
+        let _ = Command::new("ssh")
+            .args(["-F", "/dev/null", "-O", "exit", "-S"])
+            .arg(&socket)
+            .arg("any")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn uid() -> u32 {
+        fs::metadata("/proc/self").unwrap().uid()
+    }
+
+    fn folders(base: &Path) -> Vec<String> {
+        let mut names: Vec<_> = fs::read_dir(base)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
+            .collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn folder_is_private_and_goes_with_its_owner() {
+        let base = tempfile::tempdir().unwrap();
+        let folder = ControlFolder::make_in(base.path(), "", uid()).unwrap();
+        assert_eq!(fs::metadata(folder.path()).unwrap().mode() & 0o777, 0o700);
+        drop(folder);
+        assert_eq!(folders(base.path()), Vec::<String>::new());
+    }
+
+    #[test]
+    fn folders_of_dead_runs_are_removed_and_those_of_live_ones_stay() {
+        let base = tempfile::tempdir().unwrap();
+        let live = ControlFolder::make_in(base.path(), "", uid()).unwrap();
+        let dead = base.path().join("4711-0");
+        fs::create_dir(&dead).unwrap();
+        fs::write(dead.join("lock"), "").unwrap();
+        let foreign = base.path().join("something-else");
+        fs::create_dir(&foreign).unwrap();
+        let next = ControlFolder::make_in(base.path(), "", uid()).unwrap();
+        assert!(live.path().exists() && next.path().exists() && foreign.exists());
+        assert!(!dead.exists());
+    }
+}

@@ -1,0 +1,47 @@
+#!/bin/sh
+# A `qm` for tests of the transport alone: what it does is up to its arguments. $ROOT is the node's root folder.
+case $1 in
+  say) # TEXT EXIT
+    printf '%s\n' "$2"
+    exit "$3"
+    ;;
+  keep) # ARGUMENT…: kept as they came, each ended by a NUL
+    shift
+    [ $# -eq 0 ] || printf '%s\0' "$@" >"$ROOT/kept"
+    ;;
+  show) # FILE
+    cat "$2"
+    ;;
+  count) # how often it ran, as lines
+    echo ran >>"$ROOT/count"
+    ;;
+  await) # FILE: until it is there
+    echo waiting
+    until [ -e "$ROOT/$2" ]; do sleep 0.05; done
+    echo went on
+    ;;
+  environment)
+    printf '%s|%s|%s\n' "$LC_ALL" "$(umask)" "$(tty)"
+    ;;
+  start) # VMID: a QEMU that says what $ROOT/boot-VMID (a shell script) says on its serial console, and ends with it
+    [ -e "$ROOT/boot-$2" ] || { echo "start failed: no such VM" >&2; exit 255; }
+    rm -f "$ROOT/run/qemu-server/$2.serial0"
+    setsid sh -c '
+      echo $$ >"$ROOT/run/qemu-server/$1.pid"
+      socat "UNIX-LISTEN:$ROOT/run/qemu-server/$1.serial0" "EXEC:sh $ROOT/boot-$1" 
+      rm -f "$ROOT/run/qemu-server/$1.pid"
+    ' qemu "$2" -pidfile "$ROOT/run/qemu-server/$2.pid" </dev/null >/dev/null 2>&1 &
+    until [ -S "$ROOT/run/qemu-server/$2.serial0" ]; do sleep 0.02; done
+    ;;
+  agent) # VMID COMMAND
+    mkdir "$ROOT/agent-$2" && echo "in $2" >>"$ROOT/agents"
+    while [ -e "$ROOT/hold" ]; do sleep 0.05; done
+    rmdir "$ROOT/agent-$2"
+    echo "$3 of $2"
+    echo noise >&2
+    ;;
+  guest) # exec VMID -- COMMAND…
+    shift 4
+    printf '{"exitcode":0,"exited":1,"out-data":"%s"}\n' "$*"
+    ;;
+esac
