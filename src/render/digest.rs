@@ -7,6 +7,7 @@
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
+use super::values::sensitive;
 use crate::model::plan::{Change, ChangeAction, Plan, Step};
 
 /// SHA-256 of the canonical JSON of what the plan does, as 64 lower-case hex digits.
@@ -33,8 +34,17 @@ fn change_value(change: &Change) -> Value {
         unchanged_fields: _,
         place: _,
     } = change;
-    let fields: Vec<Value> =
-        fields.iter().map(|field| json!([field.field, field.old, field.new, field.effect])).collect();
+    // As a saved plan keeps them, so that its digest is the plan's.
+    let shown = |hidden: bool, value: &Option<String>| {
+        value.as_ref().map(|value| if hidden { sensitive(value) } else { value.clone() })
+    };
+    let fields: Vec<Value> = fields
+        .iter()
+        .map(|field| {
+            let hidden = field.sensitive;
+            json!([field.field, shown(hidden, &field.old), shown(hidden, &field.new), field.effect])
+        })
+        .collect();
     let template = template.as_ref().map(|note| json!([note.storage, note.image_url, note.digest, note.bake]));
     json!({
         "target": target, "action": action, "node": node, "realm": realm, "vmid": vmid,

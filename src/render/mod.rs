@@ -13,6 +13,7 @@ pub mod line;
 pub mod observation;
 pub mod outcome;
 pub mod progress;
+pub mod saved;
 pub mod steps;
 pub mod text;
 pub mod values;
