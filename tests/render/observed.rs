@@ -51,7 +51,7 @@ pub fn observed(vms: Vec<Vm>) -> Observed {
         let facts = NodeFacts { pve_name: name.into(), ..facts() };
         (name.into(), NodeState::Answered(Box::new(facts)))
     });
-    let members = names.map(|name| (name.into(), Member { online: true, node: Some(name.into()) }));
+    let members = names.map(|name| (name.into(), Member { online: true, node: Some(name.into()), address: None }));
     let realm_seen = Realm {
         cluster: Some("home".to_owned()),
         quorate: true,
