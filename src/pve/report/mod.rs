@@ -63,7 +63,7 @@ mod silence;
 mod vm;
 
 pub use assemble::assemble;
-pub use operations::{log_tail, parse_name};
+pub use operations::{log_tail, parse_name, plain};
 pub use vm::{VmReport, parse_vm};
 
 /// One node's answer, section by section. Nothing is decided here.
