@@ -49,7 +49,13 @@ impl Guest {
     fn bake(&self, packages: &[&str], commands: &[&str]) -> BakeOutcome {
         let own = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
         let network = Network { bridge: "vmbr0".into(), vlan: None, ipv4: Address::Dhcp, ipv6: None };
-        let bake = Bake { network, packages: own(packages), commands: own(commands), timeout_s: 900 };
+        let bake = Bake {
+            network,
+            addresses: Default::default(),
+            packages: own(packages),
+            commands: own(commands),
+            timeout_s: 900,
+        };
         let text = document(&bake);
         let value: serde_json::Value = serde_json::from_str(text.strip_prefix("#cloud-config\n").unwrap()).unwrap();
         let words: Vec<String> = serde_json::from_value(value["runcmd"][0].clone()).unwrap();

@@ -6,6 +6,7 @@ use crate::model::desired::{Address, Network};
 fn bake(packages: &[&str], commands: &[&str]) -> Bake {
     Bake {
         network: Network { bridge: "vmbr0".into(), vlan: None, ipv4: Address::Dhcp, ipv6: None },
+        addresses: Default::default(),
         packages: packages.iter().map(|name| (*name).to_owned()).collect(),
         commands: commands.iter().map(|text| (*text).to_owned()).collect(),
         timeout_s: 900,
