@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_yaml::Value;
 
 use crate::model::ids::Cidr;
+use crate::pve::cloud_init;
 
 /// What the drive's documents say, as far as a guest acts on it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -110,6 +111,10 @@ impl Seed {
         }
         let Some(vendor) = self.document("vendor-data", content) else { return };
         self.packages = list(&vendor, "packages").iter().filter_map(Value::as_str).map(str::to_owned).collect();
+        if let Some(bake) = cloud_init::read(content) {
+            self.packages.extend(bake.packages);
+            self.packages.insert("qemu-guest-agent".to_owned());
+        }
         let commands = format!("{:?}", vendor.get("runcmd"));
         if commands.contains("pvekube-bake") {
             self.bake = Some(Bake {
