@@ -9,7 +9,7 @@ use super::read_back::Seen;
 use super::run::StepRun;
 use super::verify;
 use crate::model::ids::StorageName;
-use crate::model::mark::Mark;
+use crate::model::mark::{Mark, MarkSubject};
 use crate::model::vm_config::VmConfig;
 use crate::pve::property::Properties;
 use crate::remote::Remote;
@@ -22,8 +22,10 @@ impl<R: Remote> StepRun<R> {
         let seen = self.at_rest().await?;
         let Some(config) = seen.config.clone() else { return Ok(()) };
         seen.marked(mark, &self.subject())?;
+        // A template that was never converted is half-made, too, whatever its lock says: a failed import or bake leaves none.
+        let half_made = half_made || mark.subject == MarkSubject::Template && !config.is_template();
         if half_made {
-            self.found("half-made, made again".to_owned());
+            self.found("half-made, removed".to_owned());
             return self.unmake(&seen, mark, &self.storage()).await;
         }
         if seen.running {
@@ -52,7 +54,8 @@ impl<R: Remote> StepRun<R> {
     }
 
     /// Removes what an interrupted creation left: our marked VM, if there is one, and every volume of its id. A creation
-    /// begins only when its id has no volumes at all (`no_volumes`), so all of them came after that.
+    /// begins only when its id has no volumes at all (`no_volumes`), so all of them came after that. The config goes last:
+    /// as long as it stands, the next run knows whose the volumes are.
     pub(super) async fn unmake(&self, seen: &Seen, mark: &Mark, storage: &StorageName) -> Result<(), StepError> {
         let mut storages: BTreeSet<StorageName> = [storage.clone()].into();
         if let Some(config) = &seen.config {
@@ -63,6 +66,13 @@ impl<R: Remote> StepRun<R> {
             }
             if seen.running {
                 self.stop(mark, 0).await?;
+            }
+            for storage in &storages {
+                let stray: BTreeSet<String> =
+                    self.volumes(storage).await?.into_iter().filter(|volume| !names(config, volume)).collect();
+                if !stray.is_empty() {
+                    self.free(storage, &stray).await?;
+                }
             }
             if config.lock().is_some() {
                 let ended = self.qm("unlock", commands::unlock(self.step.vmid)).await?;

@@ -122,3 +122,6 @@ pub async fn apply<R: Remote>(
     keepers.shutdown().await;
     outcome
 }
+
+#[cfg(test)]
+mod tests;

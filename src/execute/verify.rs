@@ -28,12 +28,21 @@ fn is_met(config: &VmConfig, key: &str, setting: &Setting) -> bool {
         Setting::Net { model, bridge, vlan } => now
             .and_then(|now| Net::parse(now).ok())
             .is_some_and(|net| net.model == *model && net.bridge() == Some(bridge.as_str()) && net.vlan() == *vlan),
-        // `STORAGE:cloudinit` asks for a drive and is stored as the volume that was made.
-        Setting::Text(text) if text.ends_with(":cloudinit") => {
-            now.and_then(|now| Drive::parse(now).ok()).is_some_and(|drive| drive.is_cloudinit())
-        }
+        Setting::Text(text) if asks_for_volume(text) => now.is_some_and(|now| is_made_from(now, text)),
         Setting::Text(text) => now.is_some_and(|now| canonical(key, now) == canonical(key, text)),
     }
+}
+
+/// `STORAGE:cloudinit` or `STORAGE:0` (any number) asks for a volume; what is stored then is the volume that was made.
+fn asks_for_volume(text: &str) -> bool {
+    let volume = text.split(',').next().unwrap_or_default();
+    let asked = volume.split_once(':').map(|(_, asked)| asked);
+    asked.is_some_and(|asked| asked == "cloudinit" || !asked.is_empty() && asked.bytes().all(|b| b.is_ascii_digit()))
+}
+
+fn is_made_from(now: &str, asked: &str) -> bool {
+    let (Ok(now), Ok(asked)) = (Drive::parse(now), Drive::parse(asked)) else { return false };
+    now.storage() == asked.storage() && now.is_cloudinit() == asked.is_cloudinit()
 }
 
 /// What keeps a VM from becoming a template: traces of the bake's own boot, or of a user.
@@ -100,6 +109,7 @@ mod tests {
         let config = config(concat!(
             "#pvekube/1 cluster=k8s machine=worker-1 vmid=201\n",
             "agent: enabled=1,fstrim_cloned_disks=1\nciuser: ubuntu\ncores: 1\n",
+            "efidisk0: local-lvm:vm-201-disk-1,efitype=4m,size=4M\n",
             "ide2: local-lvm:201/vm-201-cloudinit.qcow2,media=cdrom,size=4M\n",
             "ipconfig0: ip=10.77.0.61/24,gw=10.77.0.1\nmemory: 768\nnameserver: 10.77.0.1 1.1.1.1\n",
             "net0: virtio=BC:24:11:95:D7:DE,bridge=vmbr0\nsshkeys: ssh-ed25519%20AAAA%20user%40laptop%0A\ntags: k8s;pvekube\n",
@@ -110,6 +120,7 @@ mod tests {
             ("agent", text("fstrim_cloned_disks=1,enabled=1")),
             ("description", Setting::Description(mark)),
             ("ide2", text("local-lvm:cloudinit")),
+            ("efidisk0", text("local-lvm:0,efitype=4m")),
             ("ipconfig0", text("gw=10.77.0.1,ip=10.77.0.61/24")),
             ("net0", net(None)),
             ("sshkeys", Setting::SshKeys("ssh-ed25519 AAAA user@laptop\n".into())),

@@ -1,0 +1,7 @@
+//! The executor against a scripted cluster, under simulated time.
+
+mod fake;
+mod faults;
+mod order;
+mod readiness;
+mod setup;
