@@ -8,6 +8,7 @@ use crate::model::plan::{Action, Change, StepId};
 use super::existing::Fate;
 use super::machine_steps::{self, Making, Rolling};
 use super::placement::Choice;
+use super::removal::Removals;
 use super::sources::{Source, Work};
 use super::steps::{Graph, Lane, estimate};
 use super::survey::{Found, Survey};
@@ -16,7 +17,7 @@ use super::{changes, template_steps};
 
 pub(crate) struct Decisions<'a> {
     pub(crate) fates: BTreeMap<MachineId, Fate<'a>>,
-    pub(crate) doomed: BTreeMap<MachineId, Found<'a>>,
+    pub(crate) removals: Removals<'a>,
     pub(crate) sources: BTreeMap<NodeName, Source<'a>>,
     /// The source's node for each node.
     pub(crate) source_of: BTreeMap<NodeName, NodeName>,
@@ -45,13 +46,19 @@ pub(crate) fn changes(survey: &Survey<'_>, decisions: &Decisions<'_>) -> Vec<Cha
     for (id, fate) in &decisions.fates {
         all.extend(machine_change(survey, decisions, id, fate));
     }
-    all.extend(decisions.doomed.iter().filter_map(|(id, found)| changes::deleted(survey, id, found)));
+    let leaving = decisions.removals.doomed.iter();
+    all.extend(leaving.filter_map(|(id, found)| changes::deleted(survey, id, found)));
+    let staying = decisions.removals.left_alone.iter();
+    all.extend(staying.filter_map(|(id, found, why)| changes::left_alone(survey, id, found, why)));
     let gone = decisions.doomed_templates.iter();
     all.extend(gone.filter_map(|(found, why)| changes::template_deleted(survey, found, why)));
     all
 }
 
 fn machine_change(survey: &Survey<'_>, decisions: &Decisions<'_>, id: &MachineId, fate: &Fate<'_>) -> Option<Change> {
+    if let Fate::Attach(attach) = fate {
+        return Some(changes::attached(survey, id, attach));
+    }
     let machine = survey.wanted.get(id)?;
     match fate {
         Fate::Create | Fate::Remake { .. } => {
@@ -62,16 +69,14 @@ fn machine_change(survey: &Survey<'_>, decisions: &Decisions<'_>, id: &MachineId
             let vmid = *decisions.vmids.get(id)?;
             let why = match fate {
                 Fate::Remake { why, .. } => Some(why.as_str()),
-                Fate::Create | Fate::Keep(_) | Fate::Attach { .. } | Fate::Held => None,
+                Fate::Create | Fate::Keep(_) | Fate::Attach(_) | Fate::Held => None,
             };
             changes::made(survey, machine, &choice.node, vmid, &choice.why, why)
         }
-        Fate::Keep(keep) if keep.does_something() => changes::kept(survey, machine, keep),
-        Fate::Attach { found, operations } => {
-            let verbs: Vec<&str> = operations.iter().map(|operation| operation.verb.as_str()).collect();
-            changes::attached(survey, id, found, &verbs.join(", "))
+        Fate::Keep(keep) if keep.does_something() || !keep.diff.waiting.is_empty() => {
+            changes::kept(survey, machine, keep)
         }
-        Fate::Keep(_) | Fate::Held => None,
+        Fate::Keep(_) | Fate::Attach(_) | Fate::Held => None,
     }
 }
 
@@ -111,11 +116,10 @@ fn attach(survey: &Survey<'_>, decisions: &Decisions<'_>, graph: &mut Graph) {
         }
     }
     for (id, fate) in &decisions.fates {
-        let Fate::Attach { found, operations } = fate else { continue };
-        let Some(node) = found.node else { continue };
+        let Fate::Attach(attach) = fate else { continue };
         let subject = machine_steps::target(survey, id);
-        let lane = Lane { node: node.clone(), subject, vmid: found.vmid(), disruption: None };
-        for operation in operations {
+        let lane = Lane { node: attach.node.clone(), subject, vmid: attach.vmid, disruption: None };
+        for operation in &attach.operations {
             graph.add(&lane, Action::Attach { operation: operation.name.clone() }, &[], estimate::ATTACH);
         }
     }
@@ -156,7 +160,7 @@ impl Order<'_, '_> {
                 machine_steps::keep(self.survey, machine, keep, &mut self.rolling, &mut self.graph);
             }
             Fate::Remake { found, requested, .. } => self.remake(id, found, *requested, last_replaced),
-            Fate::Keep(_) | Fate::Create | Fate::Attach { .. } | Fate::Held => {}
+            Fate::Keep(_) | Fate::Create | Fate::Attach(_) | Fate::Held => {}
         }
     }
 
@@ -187,7 +191,7 @@ impl Order<'_, '_> {
 
     /// Machines leave after those of their role that are new stand: what replaces them comes first.
     fn remove(&mut self) {
-        for (id, found) in &self.decisions.doomed {
+        for (id, found) in &self.decisions.removals.doomed {
             if self.survey.options.destroy {
                 machine_steps::remove(self.survey, id, found, &[], None, &mut self.graph);
                 continue;

@@ -73,10 +73,10 @@ impl Store {
     }
 }
 
-/// Memory that a VM is configured with, in bytes; of what the next start will see.
+/// Memory that a VM is configured with, in bytes: now or at its next start, whichever is more.
 pub(crate) fn vm_memory_bytes(config: &VmConfig) -> u64 {
-    let megabytes = config.next("memory").and_then(property::memory_mb).unwrap_or(DEFAULT_MEMORY_MB);
-    megabytes.saturating_mul(MIB)
+    let megabytes = |value: Option<&str>| value.and_then(property::memory_mb).unwrap_or(DEFAULT_MEMORY_MB);
+    megabytes(config.get("memory")).max(megabytes(config.next("memory"))).saturating_mul(MIB)
 }
 
 pub(crate) fn is_onboot(config: &VmConfig) -> bool {

@@ -5,7 +5,7 @@ use crate::model::ids::{MachineId, NodeName, Vmid};
 use crate::model::observed::{NodeFacts, Upstream};
 use crate::model::plan::{Change, ChangeAction, Effect, FieldChange, MachineSpec, Target, TemplateNote};
 
-use super::existing::Keep;
+use super::existing::{Attach, Keep};
 use super::sources::{Source, Work};
 use super::survey::{Found, Survey};
 use super::{fields, machine_steps, settings, template_steps};
@@ -68,7 +68,7 @@ fn all_fields(machine: &Machine, facts: &NodeFacts) -> Vec<FieldChange> {
 
 pub(crate) fn kept(survey: &Survey<'_>, machine: &Machine, keep: &Keep<'_>) -> Option<Change> {
     let mut fields = keep.diff.fields.clone();
-    if keep.reboot {
+    if keep.reboot || !keep.does_something() {
         fields.extend(keep.diff.waiting.clone());
         fields.sort_by(|a, b| a.field.cmp(&b.field));
     }
@@ -101,25 +101,32 @@ fn kept_reason(keep: &Keep<'_>) -> (ChangeAction, &'static str) {
         (false, _, true, _) => (ChangeAction::Update, "differs from the manifest; will be shut down"),
         (false, _, _, true) => (ChangeAction::Update, "differs from the manifest; reboots"),
         (false, false, false, false) => (ChangeAction::Update, "differs from the manifest"),
-        (true, false, false, false) => (ChangeAction::None, "as wanted"),
+        (true, false, false, false) => (ChangeAction::None, "takes effect at its next reboot"),
     }
 }
 
-pub(crate) fn attached(survey: &Survey<'_>, id: &MachineId, found: &Found<'_>, verbs: &str) -> Option<Change> {
-    Some(Change {
+pub(crate) fn attached(survey: &Survey<'_>, id: &MachineId, attach: &Attach<'_>) -> Change {
+    let verbs: Vec<&str> = attach.operations.iter().map(|operation| operation.verb.as_str()).collect();
+    let verbs = verbs.join(", ");
+    Change {
         target: machine_steps::target(survey, id),
         action: ChangeAction::Resume,
         reason: format!("{verbs} of an earlier run still runs; waited for, then planned anew"),
-        node: found.node?.clone(),
-        realm: found.realm_id.clone(),
-        vmid: found.vmid(),
+        node: attach.node.clone(),
+        realm: attach.realm_id.clone(),
+        vmid: attach.vmid,
         why_node: None,
         fields: Vec::new(),
         unchanged_fields: 0,
         spec: survey.wanted.get(id).map(|machine| spec(machine)),
         template: None,
         place: survey.wanted.get(id).and_then(|machine| machine.place.clone()),
-    })
+    }
+}
+
+/// Ours, not in the manifest, and left as it is.
+pub(crate) fn left_alone(survey: &Survey<'_>, id: &MachineId, found: &Found<'_>, reason: &str) -> Option<Change> {
+    Some(Change { action: ChangeAction::None, reason: reason.to_owned(), ..deleted(survey, id, found)? })
 }
 
 pub(crate) fn deleted(survey: &Survey<'_>, id: &MachineId, found: &Found<'_>) -> Option<Change> {

@@ -16,6 +16,11 @@ const fn info(id: &'static str, cause: &'static str, remedy: &'static str) -> Ch
 /// Sorted by id.
 pub const CHECKS: &[CheckInfo] = &[
     info(
+        "address-taken",
+        "A static address is wanted twice, or another VM's cloud-init settings have it.",
+        "Choose another address in the manifest, or change the other VM's.",
+    ),
+    info(
         "bridge",
         "A node lacks the network bridge that machines are put on, so nothing is placed there.",
         "Create the bridge, or name another in `vm_template.network_bridge` or the pool's `network.bridge`.",
@@ -26,9 +31,19 @@ pub const CHECKS: &[CheckInfo] = &[
         "Make `checksum_url` reachable from here, or pin `vm_template.image_digest`.",
     ),
     info(
+        "disk-below-template",
+        "A machine wants a smaller disk than its template has; a clone is as large as its template.",
+        "Raise the machine's `disk_gb`, or make the template again with a smaller `base_disk_gb`.",
+    ),
+    info(
         "disk-shrink",
         "The manifest wants a smaller disk than the machine has; no disk is ever shrunk.",
         "Raise `disk_gb`, or make the machine again with `--replace NAME`.",
+    ),
+    info(
+        "dns-loopback",
+        "No name server is given, and the node's own is only reachable on the node, so guests would resolve nothing.",
+        "Give `cloud_init.nameserver`, or `dns` in the pool's network.",
     ),
     info(
         "duplicate-machine",
@@ -59,6 +74,11 @@ pub const CHECKS: &[CheckInfo] = &[
         "mark-lost",
         "A VM has a wanted name and our tag, but its Notes were edited and the mark is gone.",
         "`pvekube adopt NAME --vmid ID` puts the mark back.",
+    ),
+    info(
+        "memory",
+        "Machines that stay would together need more memory than their node has.",
+        "Choose a smaller size, or make room on the node.",
     ),
     info(
         "name-taken",
@@ -107,6 +127,11 @@ pub const CHECKS: &[CheckInfo] = &[
         "Set `vm_template.snippet_storage` to a directory storage such as `local`.",
     ),
     info(
+        "space",
+        "Disks that grow would need more than the storage has.",
+        "Grow them less, or add space to the storage.",
+    ),
+    info(
         "storage",
         "The storage for disks is missing, disabled, restricted, of the wrong content, or its size is unknown.",
         "Mend it under Datacenter → Storage, or choose another `vm_template.storage_pool`.",
@@ -121,6 +146,11 @@ pub const CHECKS: &[CheckInfo] = &[
         "The VMID for a template belongs to a guest that is no such template.",
         "Choose a free `vm_template.id`, or one a node in `vm_template.ids`.",
     ),
+    info(
+        "unknown-machine",
+        "`--only` or `--replace` names a machine that the manifest does not have.",
+        "Use a name as `pvekube validate` lists them.",
+    ),
     info("vmid-range-full", "Every id of `vmid_range` is taken in some realm.", "Widen `vmid_range`."),
     info(
         "vmid-taken",
@@ -128,3 +158,14 @@ pub const CHECKS: &[CheckInfo] = &[
         "Choose another `vmid`, or leave it out.",
     ),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn checks_are_sorted_unique_and_say_something() {
+        assert!(CHECKS.windows(2).all(|pair| pair[0].id < pair[1].id));
+        assert!(CHECKS.iter().all(|check| check.cause.ends_with('.') && check.remedy.ends_with('.')));
+    }
+}

@@ -1,15 +1,16 @@
 //! What becomes of each wanted machine: made, made anew, kept with or without changes, waited for, or held back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::desired::Machine;
-use crate::model::ids::{MachineId, NodeName, Role};
+use crate::model::ids::{MachineId, NodeName, RealmId, Role, Vmid};
 use crate::model::observed::{NodeFacts, OperationSeen, Power};
 use crate::model::plan::HazardKind;
 
 use super::diff::{self, Diff};
 use super::report::Report;
 use super::survey::{Found, Survey};
+use super::templates::Slot;
 use super::{checks, recipe, templates, unknown};
 
 pub(crate) enum Fate<'a> {
@@ -21,11 +22,8 @@ pub(crate) enum Fate<'a> {
         requested: bool,
     },
     Keep(Box<Keep<'a>>),
-    /// An operation of an earlier run lives: wait for it, then plan anew.
-    Attach {
-        found: Found<'a>,
-        operations: Vec<&'a OperationSeen>,
-    },
+    /// Operations of an earlier run live: wait for them, then plan anew.
+    Attach(Attach<'a>),
     /// Nothing is planned; a check or a note says why.
     Held,
 }
@@ -40,6 +38,15 @@ pub(crate) struct Keep<'a> {
     pub(crate) reboot: bool,
 }
 
+/// What an earlier run left running on a VM that may not be visible yet.
+#[derive(Clone)]
+pub(crate) struct Attach<'a> {
+    pub(crate) node: &'a NodeName,
+    pub(crate) realm_id: &'a RealmId,
+    pub(crate) vmid: Vmid,
+    pub(crate) operations: Vec<&'a OperationSeen>,
+}
+
 impl Keep<'_> {
     pub(crate) fn does_something(&self) -> bool {
         !self.diff.is_empty() || self.start || self.stop || self.reboot
@@ -51,14 +58,21 @@ impl<'a> Fate<'a> {
     pub(crate) fn is_made(&self) -> bool {
         match self {
             Fate::Create | Fate::Remake { .. } => true,
-            Fate::Keep(_) | Fate::Attach { .. } | Fate::Held => false,
+            Fate::Keep(_) | Fate::Attach(_) | Fate::Held => false,
         }
     }
 
     pub(crate) fn remade(&self) -> Option<&Found<'a>> {
         match self {
             Fate::Remake { found, .. } => Some(found),
-            Fate::Create | Fate::Keep(_) | Fate::Attach { .. } | Fate::Held => None,
+            Fate::Create | Fate::Keep(_) | Fate::Attach(_) | Fate::Held => None,
+        }
+    }
+
+    pub(crate) fn kept(&self) -> Option<&Keep<'a>> {
+        match self {
+            Fate::Keep(keep) => Some(keep),
+            Fate::Create | Fate::Remake { .. } | Fate::Attach(_) | Fate::Held => None,
         }
     }
 
@@ -66,7 +80,7 @@ impl<'a> Fate<'a> {
     pub(crate) fn is_requested(&self) -> bool {
         match self {
             Fate::Remake { requested, .. } => *requested,
-            Fate::Create | Fate::Keep(_) | Fate::Attach { .. } | Fate::Held => false,
+            Fate::Create | Fate::Keep(_) | Fate::Attach(_) | Fate::Held => false,
         }
     }
 
@@ -76,14 +90,66 @@ impl<'a> Fate<'a> {
     }
 }
 
-pub(crate) fn decide<'a>(survey: &Survey<'a>, report: &mut Report) -> BTreeMap<MachineId, Fate<'a>> {
+pub(crate) fn decide<'a>(
+    survey: &Survey<'a>,
+    slots: &BTreeMap<NodeName, Slot<'a>>,
+    report: &mut Report,
+) -> BTreeMap<MachineId, Fate<'a>> {
     let mut fates = BTreeMap::new();
     for (id, machine) in &survey.wanted {
         if survey.in_scope(&machine.name) {
             fates.insert((*id).clone(), fate(survey, machine, report));
         }
     }
+    hold_for_unseen(survey, slots, &mut fates, report);
     fates
+}
+
+/// A clone of an earlier run that has only just begun has no VM to see yet, so nobody knows whose it is: the first
+/// machine that is missing waits for it, and nothing else is created until then.
+fn hold_for_unseen<'a>(
+    survey: &Survey<'a>,
+    slots: &BTreeMap<NodeName, Slot<'a>>,
+    fates: &mut BTreeMap<MachineId, Fate<'a>>,
+    report: &mut Report,
+) {
+    let mut unseen = unseen_work(survey, slots).into_iter().peekable();
+    if unseen.peek().is_none() {
+        return;
+    }
+    for (id, fate) in fates.iter_mut().filter(|(_, fate)| matches!(fate, Fate::Create)) {
+        match unseen.next() {
+            Some(attach) => *fate = Fate::Attach(attach),
+            None => {
+                let name = id.name(&survey.desired.cluster);
+                let text = format!("{name} is planned when the operations of an earlier run have ended");
+                report.note("operation-runs", Some(&name), text);
+                *fate = Fate::Held;
+            }
+        }
+    }
+}
+
+/// Live operations of ours on VMIDs where nothing of ours is to be seen.
+fn unseen_work<'a>(survey: &Survey<'a>, slots: &BTreeMap<NodeName, Slot<'a>>) -> Vec<Attach<'a>> {
+    let mut unseen = Vec::new();
+    for (node, site) in &survey.sites {
+        let (Some(facts), Some((realm_id, realm))) = (site.facts, site.realm) else { continue };
+        let here: BTreeSet<Vmid> = facts
+            .operations
+            .iter()
+            .filter(|op| op.live && op.cluster == survey.desired.cluster && !realm.guests.contains_key(&op.vmid))
+            .map(|op| op.vmid)
+            .filter(|vmid| !slots.values().any(|slot| slot.node == **node && slot.vmid == *vmid))
+            .collect();
+        unseen.extend(here.into_iter().map(|vmid| Attach {
+            node,
+            realm_id,
+            vmid,
+            operations: survey.live_operations(node, vmid),
+        }));
+    }
+    unseen
 }
 
 fn fate<'a>(survey: &Survey<'a>, machine: &Machine, report: &mut Report) -> Fate<'a> {
@@ -127,7 +193,7 @@ fn present<'a>(survey: &Survey<'a>, machine: &Machine, found: &Found<'a>, report
     }
     let operations = survey.live_operations(node, found.vmid());
     if !operations.is_empty() {
-        return Fate::Attach { found: found.clone(), operations };
+        return Fate::Attach(Attach { node, realm_id: found.realm_id, vmid: found.vmid(), operations });
     }
     let may_remake = survey.blind.is_empty();
     if let Some(why) = half_made(found) {
@@ -150,17 +216,19 @@ fn present<'a>(survey: &Survey<'a>, machine: &Machine, found: &Found<'a>, report
 /// Why a VM of ours is an unfinished clone. Nobody works on it: a live operation was looked for before.
 pub(crate) fn half_made(found: &Found<'_>) -> Option<String> {
     match found.config.lock() {
-        Some("clone" | "create") if found.vm.power != Power::Running => Some("half-made clone, made again".to_owned()),
+        Some("clone" | "create") if found.vm.power != Power::Running => {
+            Some(format!("half-made clone (VM {}), made again", found.vmid()))
+        }
         Some(_) | None => None,
     }
 }
 
 fn replacement(survey: &Survey<'_>, machine: &Machine, found: &Found<'_>) -> Option<String> {
     if survey.options.replace.contains(&machine.name) {
-        return Some("asked for by --replace".to_owned());
+        return Some(format!("asked for by --replace (VM {} now)", found.vmid()));
     }
     let outdated = survey.options.replace_outdated && is_outdated(survey, found);
-    outdated.then(|| "older image or recipe, --replace-outdated".to_owned())
+    outdated.then(|| format!("on an older image or recipe (VM {} now)", found.vmid()))
 }
 
 /// Made from another image than upstream has now, or with another recipe than the config has.

@@ -63,7 +63,7 @@ fn many_deletes(survey: &Survey<'_>, doomed: &BTreeMap<MachineId, Found<'_>>) ->
 fn reboots(survey: &Survey<'_>, fates: &BTreeMap<MachineId, Fate<'_>>, role: Role) -> Option<Hazard> {
     let goes_down = |fate: &Fate<'_>| match fate {
         Fate::Keep(keep) => keep.reboot || keep.stop,
-        Fate::Create | Fate::Remake { .. } | Fate::Attach { .. } | Fate::Held => false,
+        Fate::Create | Fate::Remake { .. } | Fate::Attach(_) | Fate::Held => false,
     };
     let of_role = fates.iter().filter(|(id, fate)| id.pool.role() == role && goes_down(fate)).map(|(id, _)| id);
     let ids: Vec<&MachineId> = of_role.collect();
@@ -106,6 +106,11 @@ impl Outage {
     ) -> Self {
         let mut outage =
             Outage { members: 0, running: 0, deleted: Vec::new(), passing: Vec::new(), stopped: Vec::new() };
+        // A wanted master that may exist unseen counts as a member that does not run.
+        if !survey.blind.is_empty() {
+            let unseen = |id: &&&MachineId| id.pool.role() == Role::Master && !survey.ours.contains_key(**id);
+            outage.members += survey.wanted.keys().filter(unseen).count();
+        }
         for (id, found) in survey.ours.iter().filter(|(id, _)| id.pool.role() == Role::Master) {
             outage.members += 1;
             if !found.iter().any(|found| found.vm.power == Power::Running) {
@@ -119,7 +124,7 @@ impl Outage {
                 Some(Fate::Keep(keep)) if keep.stop => outage.stopped.push(id.clone()),
                 Some(Fate::Keep(keep)) if keep.reboot => outage.passing.push(id.clone()),
                 Some(Fate::Remake { .. }) => outage.passing.push(id.clone()),
-                Some(Fate::Keep(_) | Fate::Create | Fate::Attach { .. } | Fate::Held) | None => {}
+                Some(Fate::Keep(_) | Fate::Create | Fate::Attach(_) | Fate::Held) | None => {}
             }
         }
         outage

@@ -13,13 +13,15 @@ use crate::model::ids::{MachineName, NodeName};
 use crate::model::observed::Observed;
 use crate::model::plan::{HazardKind, Plan};
 
+mod addresses;
 mod assemble;
 mod capacity;
 mod changes;
 mod check_list;
-pub mod checks;
+mod checks;
 mod diff;
 mod existing;
+mod explain;
 mod fields;
 mod hazards;
 mod machine_steps;
@@ -37,8 +39,12 @@ mod template_steps;
 mod templates;
 mod unknown;
 mod vmid;
+mod without_node;
 
 pub use check_list::{CHECKS, CheckInfo};
+pub use checks::doctor;
+pub use explain::{Explanation, Reason, explain};
+pub use without_node::{NodeLoss, node_loss};
 
 /// What the flags ask of planning.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -67,9 +73,9 @@ pub fn plan(desired: &Desired, observed: &Observed, options: &PlanOptions) -> Pl
     let mut report = report::Report::default();
     checks::nodes(&survey, &mut report);
 
-    let fates = existing::decide(&survey, &mut report);
-    let doomed = removal::decide(&survey, &mut report);
     let slots = templates::slots(&survey);
+    let mut fates = existing::decide(&survey, &slots, &mut report);
+    let removals = removal::decide(&survey, &mut fates, &mut report);
     let (choices, rooms, stores) = placement::place(&survey, &slots, &fates, &mut report);
     let vmids = vmid::assign(&survey, &slots, &fates, &choices, &mut report);
     let sources = sources::sources(&survey, &slots, &fates, &choices);
@@ -77,11 +83,14 @@ pub fn plan(desired: &Desired, observed: &Observed, options: &PlanOptions) -> Pl
     let doomed_templates = removal::templates(&survey, &sources);
 
     checks::template_ids(&slots, &fates, &mut report);
-    checks::plan(&survey, &fates, &doomed, &sources, &choices, &mut report);
+    checks::plan(&survey, &slots, &fates, &removals.doomed, &sources, &choices, &mut report);
     notes::add(&survey, &fates, &mut report);
-    let hazards = hazards::hazards(&survey, &fates, &doomed);
-    let nodes = table::nodes(&survey, &rooms, &stores, &doomed);
-    let decisions = assemble::Decisions { fates, doomed, sources, source_of, choices, vmids, doomed_templates };
+    if let Some(node) = &options.without_node {
+        report.note("without-node", None, node_loss(desired, observed, node).sentence());
+    }
+    let hazards = hazards::hazards(&survey, &fates, &removals.doomed);
+    let nodes = table::nodes(&survey, &rooms, &stores, &removals.doomed);
+    let decisions = assemble::Decisions { fates, removals, sources, source_of, choices, vmids, doomed_templates };
     let (checks, notes) = report.finish();
     Plan {
         cluster: desired.cluster.clone(),
@@ -102,10 +111,9 @@ fn unchanged(
 ) -> Vec<MachineName> {
     let as_wanted = |fate: &existing::Fate<'_>| match fate {
         existing::Fate::Keep(keep) => !keep.does_something(),
-        existing::Fate::Create
-        | existing::Fate::Remake { .. }
-        | existing::Fate::Attach { .. }
-        | existing::Fate::Held => false,
+        existing::Fate::Create | existing::Fate::Remake { .. } | existing::Fate::Attach(_) | existing::Fate::Held => {
+            false
+        }
     };
     let same = fates.iter().filter(|(_, fate)| as_wanted(fate));
     same.map(|(id, _)| id.name(&survey.desired.cluster)).collect()

@@ -68,6 +68,7 @@ pub(crate) fn place<'a>(
         }
     }
     board.overcommit(report);
+    board.growth(fates, report);
     (choices, board.rooms, board.stores)
 }
 
@@ -295,6 +296,32 @@ impl<'s, 'a> Board<'s, 'a> {
             *self.masters.entry(node.clone()).or_default() += 1;
         }
         choices.insert(machine.id.clone(), Choice { node: node.clone(), why });
+    }
+
+    /// Machines that stay and grow beyond what their node has: refused like new ones.
+    fn growth(&self, fates: &BTreeMap<MachineId, Fate<'a>>, report: &mut Report) {
+        for (id, fate) in fates {
+            let (Some(keep), Some(machine)) = (fate.kept(), self.survey.wanted.get(id)) else { continue };
+            let Some((node, room)) = keep.found.node.and_then(|node| Some((node, self.rooms.get(node)?))) else {
+                continue;
+            };
+            let hint = "choose a smaller size, or make room on the node";
+            let grows = machine.memory_mb.saturating_mul(MIB) > capacity::vm_memory_bytes(keep.found.config);
+            if grows && room.memory_used > room.memory_limit {
+                let (used, limit) = (gib(room.memory_used), gib(room.memory_limit));
+                let message = format!("{} grows, and {node} would need {used} of memory of {limit}", machine.name);
+                report.fail("memory", &machine.name, message, hint, machine.place.as_ref());
+            }
+            let store = room.store.as_ref().and_then(|key| self.stores.get(key));
+            let over = |store: &&Store| store.planned > store.total.saturating_sub(store.used);
+            if let (Some(_), Some(store)) = (&keep.diff.grow, store.filter(over)) {
+                let storage = &self.survey.desired.template.storage;
+                let (planned, free) = (gib(store.planned), gib(store.total.saturating_sub(store.used)));
+                let message =
+                    format!("{}'s disk grows; {storage} on {node} needs {planned}, {free} is free", machine.name);
+                report.fail("space", &machine.name, message, hint, machine.place.as_ref());
+            }
+        }
     }
 
     /// Thin storage that promises more than `storage_overcommit` allows, where this plan adds to it: a warning.

@@ -4,69 +4,88 @@ use std::collections::BTreeMap;
 
 use crate::model::ids::{MachineId, MachineName, NodeName};
 
+use super::existing::{Attach, Fate};
 use super::report::Report;
 use super::sources::Source;
 use super::survey::{Found, Survey};
 use super::{checks, templates, unknown};
 
-/// VMs to delete, by machine. Deleted is only what mark, name and VMID agree on.
-pub(crate) fn decide<'a>(survey: &Survey<'a>, report: &mut Report) -> BTreeMap<MachineId, Found<'a>> {
-    let mut doomed = BTreeMap::new();
+#[derive(Default)]
+pub(crate) struct Removals<'a> {
+    /// To be deleted. Only what mark, name and VMID agree on.
+    pub(crate) doomed: BTreeMap<MachineId, Found<'a>>,
+    /// Left as they are, and why.
+    pub(crate) left_alone: Vec<(MachineId, Found<'a>, String)>,
+}
+
+impl<'a> Removals<'a> {
+    fn leave(&mut self, name: &MachineName, id: &MachineId, found: &Found<'a>, why: &str, report: &mut Report) {
+        report.note("left-alone", Some(name), format!("{name} (VM {} on {}): {why}", found.vmid(), found.vm.node));
+        self.left_alone.push((id.clone(), found.clone(), why.to_owned()));
+    }
+}
+
+/// What becomes of every VM of ours that is not wanted. Those that an operation works on get a fate: waited for.
+pub(crate) fn decide<'a>(
+    survey: &Survey<'a>,
+    fates: &mut BTreeMap<MachineId, Fate<'a>>,
+    report: &mut Report,
+) -> Removals<'a> {
+    let mut removals = Removals::default();
     let prune = survey.options.prune || survey.desired.prune || survey.options.destroy;
-    for (id, found) in &survey.ours {
+    for (id, found) in survey.ours.iter().filter(|(id, _)| !survey.wanted.contains_key(*id)) {
         let name = id.name(&survey.desired.cluster);
-        if survey.wanted.contains_key(id) || !survey.in_scope(&name) {
+        if !survey.in_scope(&name) {
             continue;
         }
-        match found.as_slice() {
-            [found] if prune => {
-                if may_go(survey, &name, found, report) {
-                    doomed.insert(id.clone(), found.clone());
-                }
-            }
-            [_] => {
-                let text = format!("{name} is not in the manifest; left alone (use --prune to delete it)");
-                report.note("left-alone", Some(&name), text);
-            }
-            several => {
-                let ids: Vec<String> = several.iter().map(|found| found.vmid().to_string()).collect();
-                let text = format!("{name} exists {} times (VMs {}); left alone", several.len(), ids.join(", "));
-                report.note("left-alone", Some(&name), text);
+        for vm in found {
+            if !prune {
+                let why = "not in the manifest; left alone (use --prune to delete it)";
+                removals.leave(&name, id, vm, why, report);
+            } else if found.len() > 1 {
+                let why = format!("left alone: {} VMs have the mark of this machine", found.len());
+                removals.leave(&name, id, vm, &why, report);
+            } else {
+                remove(survey, &name, id, vm, &mut removals, fates, report);
             }
         }
     }
-    doomed
+    removals
 }
 
-fn may_go(survey: &Survey<'_>, name: &MachineName, found: &Found<'_>, report: &mut Report) -> bool {
+fn remove<'a>(
+    survey: &Survey<'a>,
+    name: &MachineName,
+    id: &MachineId,
+    found: &Found<'a>,
+    removals: &mut Removals<'a>,
+    fates: &mut BTreeMap<MachineId, Fate<'a>>,
+    report: &mut Report,
+) {
     let vmid = found.vmid();
     if found.vm.name() != Some(name.as_str()) && super::existing::half_made(found).is_none() {
         let is = found.vm.name().unwrap_or("nothing");
-        let text =
-            format!("VM {vmid} has the mark of {name} but is named {is}; left alone: name, mark and VMID must agree");
-        report.note("left-alone", Some(name), text);
-        return false;
+        let why = format!("left alone: it is named {is}; name, mark and VMID must agree");
+        return removals.leave(name, id, found, &why, report);
     }
     let Some(node) = found.node else {
         let text = format!("{name} is on {}, which is not in proxmox_nodes; left alone", found.vm.node);
-        report.note("unlisted-node", Some(name), text);
-        return false;
+        return report.note("unlisted-node", Some(name), text);
     };
     if survey.site(node).is_none_or(|site| site.facts.is_none()) {
-        unknown::hold_delete(name, node, report);
-        return false;
+        return unknown::hold_delete(name, node, report);
     }
     if !found.realm.quorate {
-        report.note("no-quorum", Some(name), format!("{name} is on {node}, whose cluster has no quorum; left alone"));
-        return false;
+        let why = "left alone: its PVE cluster has no quorum";
+        return removals.leave(name, id, found, why, report);
     }
-    if !survey.live_operations(node, vmid).is_empty() {
-        let text = format!("an operation on {name} (VM {vmid} on {node}) still runs; it is deleted by the next run");
-        report.note("operation-runs", Some(name), text);
-        return false;
+    let operations = survey.live_operations(node, vmid);
+    if !operations.is_empty() {
+        fates.insert(id.clone(), Fate::Attach(Attach { node, realm_id: found.realm_id, vmid, operations }));
+        return;
     }
     checks::destroyable(name, found, report);
-    true
+    removals.doomed.insert(id.clone(), found.clone());
 }
 
 /// Templates of ours that go: with `destroy --templates` all of them, else those that an earlier run left half-made and

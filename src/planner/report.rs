@@ -59,7 +59,7 @@ impl Report {
         hint: String,
         place: Option<&Place>,
     ) {
-        debug_assert!(super::checks::CHECKS.iter().any(|known| known.id == id), "check `{id}` is not in CHECKS");
+        debug_assert!(super::CHECKS.iter().any(|known| known.id == id), "check `{id}` is not in CHECKS");
         let check =
             Check { id: id.to_owned(), verdict, about: about.to_string(), message, hint, place: place.cloned() };
         if !self.checks.contains(&check) {

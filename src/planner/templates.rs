@@ -113,7 +113,9 @@ fn shared_slots<'a>(
         SlotState::HalfMade { .. } => (3, slot.vmid),
         SlotState::Absent | SlotState::Blocked { .. } => (4, slot.vmid),
     };
-    let chosen = own.into_values().min_by_key(rank).or_else(|| {
+    // `qm clone` runs where the template's config lies: one on a silent node is of no use now.
+    let answers = |slot: &Slot<'a>| survey.site(&slot.node).is_some_and(|site| site.facts.is_some());
+    let chosen = own.into_values().filter(answers).min_by_key(rank).or_else(|| {
         let able = |site: &&&Site<'a>| site.target.schedulable && site.facts.is_some();
         let first = sites.iter().find(able)?;
         let (_, realm) = first.realm?;
@@ -176,7 +178,7 @@ fn our_state<'a>(survey: &Survey<'a>, node: &NodeName, found: &Found<'a>) -> Slo
 /// Why a template with our mark can't be cloned from.
 pub(crate) fn unfinished(found: &Found<'_>) -> Option<String> {
     let config: &VmConfig = found.config;
-    if let Some(lock) = config.lock() {
+    if let Some(lock @ ("clone" | "create")) = config.lock() {
         return Some(format!("it is locked ({lock}) and nobody works on it"));
     }
     if !config.is_template() {
@@ -251,14 +253,20 @@ impl Ids {
             self.taken.insert(vmid);
             return match realm.guests.get(&vmid) {
                 Some(_) => (vmid, blocked(realm, vmid, node)),
-                None => (vmid, SlotState::Absent),
+                None => (vmid, absent(survey, node, vmid)),
             };
         }
         let above = (spec.id.0.saturating_add(1)..=999_999_999).map(Vmid).find(|id| !self.taken.contains(id));
         let vmid = above.unwrap_or(spec.id);
         self.taken.insert(vmid);
-        (vmid, SlotState::Absent)
+        (vmid, absent(survey, node, vmid))
     }
+}
+
+/// Not there; or not there yet, while an earlier run's image download or `qm create` goes on.
+fn absent<'a>(survey: &Survey<'a>, node: &NodeName, vmid: Vmid) -> SlotState<'a> {
+    let operations = survey.live_operations(node, vmid);
+    if operations.is_empty() { SlotState::Absent } else { SlotState::Working { operations } }
 }
 
 fn blocked<'a>(realm: &Realm, vmid: Vmid, node: &NodeName) -> SlotState<'a> {
