@@ -59,7 +59,7 @@ impl Word for AddressRange {
             let cidr = Cidr::parse(text)?;
             return Ok(Self { first: cidr.address, last: cidr.address, prefix: cidr.prefix });
         };
-        let bad = |message: String, help: &str| Bad { id: ProblemId::BadRange, message, help: help.to_owned() };
+        let bad = |message: String, help: &str| Bad::new(ProblemId::BadRange, message, help);
         let example = "write a range as `10.0.0.20-10.0.0.29/24`";
         let last = Cidr::parse(rest).map_err(|_| bad(format!("`{}` is no address range", shown(text)), example))?;
         let first = first.split_once('/').map_or(first, |(address, _)| address);
@@ -98,7 +98,7 @@ impl Word for Cidr {
     const EXAMPLE: &'static str = "10.0.0.11/24";
 
     fn parse(text: &str) -> Result<Self, Bad> {
-        let bad = |message: String, help: String| Bad { id: ProblemId::BadAddress, message, help };
+        let bad = |message: String, help: String| Bad::new(ProblemId::BadAddress, message, help);
         if let Ok(address) = text.parse::<IpAddr>() {
             let usual = if address.is_ipv4() { 24 } else { 64 };
             return Err(bad(

@@ -141,7 +141,7 @@ pub fn choose<T: Copy>(node: &Node, walk: &mut Walk<'_>, words: &[(&'static str,
     }
     let message = format!("{} can't be `{}`", walk.here(), shown(text));
     let problem = Problem::new(ProblemId::BadValue, walk.span(node), message);
-    let help = match super::hint::closest(text, words.iter().map(|(name, _)| *name)) {
+    let help = match super::hint::meant_word(text, words.iter().map(|(name, _)| *name)) {
         Some(close) => format!("did you mean `{close}`? It is one of {names}"),
         None => format!("it is one of {names}"),
     };

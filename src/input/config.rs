@@ -356,10 +356,9 @@ impl Word for Subnet {
     const EXAMPLE: &'static str = "10.244.0.0/16";
 
     fn parse(text: &str) -> Result<Self, Bad> {
-        let net: ipnet::IpNet = text.parse().map_err(|_| Bad {
-            id: ProblemId::BadAddress,
-            message: format!("`{}` is no network", shown(text)),
-            help: "write address and prefix length, such as `10.244.0.0/16`".to_owned(),
+        let net: ipnet::IpNet = text.parse().map_err(|_| {
+            let help = "write address and prefix length, such as `10.244.0.0/16`";
+            Bad::new(ProblemId::BadAddress, format!("`{}` is no network", shown(text)), help)
         })?;
         Ok(Self(net.trunc()))
     }
@@ -404,11 +403,8 @@ impl Word for VmidRange {
     const EXAMPLE: &'static str = "200-299";
 
     fn parse(text: &str) -> Result<Self, Bad> {
-        let bad = |message: String| Bad {
-            id: ProblemId::VmidRange,
-            message,
-            help: "write two ids from 100 to 999999999, such as `200-299`".to_owned(),
-        };
+        let help = "write two ids from 100 to 999999999, such as `200-299`";
+        let bad = |message: String| Bad::new(ProblemId::VmidRange, message, help);
         let number = |text: &str| -> Option<u32> {
             let text = text.trim();
             (!text.starts_with('0') && text.bytes().all(|b| b.is_ascii_digit())).then(|| text.parse().ok()).flatten()

@@ -1,8 +1,11 @@
 //! What the operator probably meant.
 
+use std::sync::LazyLock;
+
 use super::number::MemoryMb;
 use super::problem::{InputFile, listed, shown};
 use super::schema;
+use super::walk::Read;
 use super::yaml::{Kind, Node};
 
 /// Names that people write, and ours.
@@ -56,19 +59,79 @@ const OTHER_NAMES: &[(&str, &str)] = &[
     ("timeout", "timeout_seconds"),
 ];
 
+/// Keys that people look for in another section.
+const OTHER_SECTIONS: &[(&str, &str, &str)] = &[
+    (
+        "proxmox_nodes",
+        "user",
+        "`ssh_user` at the top of the config is the user on all nodes; ssh_config can tell them apart",
+    ),
+    ("proxmox_nodes", "key", "`ssh_private_key_path` stands at the top of the config; ssh_config can tell nodes apart"),
+    ("masters", "address", "`addresses` is a key of `masters.network`"),
+    ("workers", "address", "`addresses` is a key of `workers.network`"),
+];
+
+/// Words for values that people write, and ours.
+const OTHER_WORDS: &[(&str, &str)] = &[
+    ("true", "on"),
+    ("yes", "on"),
+    ("false", "off"),
+    ("no", "off"),
+    ("uefi", "ovmf"),
+    ("efi", "ovmf"),
+    ("bios", "seabios"),
+    ("legacy", "seabios"),
+    ("manual", "static"),
+    ("auto", "dhcp"),
+    ("none", "off"),
+    ("jump", "via_node"),
+    ("proxy", "via_node"),
+    ("local", "controller"),
+    ("yes-new", "accept-new"),
+    ("no-check", "accept-new"),
+    ("spread", "vm_count"),
+];
+
+/// The known key that a wrong one probably stands for.
+pub fn meant(key: &str, known: &[&'static str]) -> Option<&'static str> {
+    let synonym = OTHER_NAMES.iter().find(|(theirs, ours)| *theirs == key && known.contains(ours));
+    let synonym = synonym.and_then(|(_, ours)| known.iter().find(|name| *name == ours).copied());
+    synonym.or_else(|| closest(key, known.iter().copied()))
+}
+
+/// The choice that a wrong word probably stands for.
+pub fn meant_word<'a>(word: &str, known: impl Iterator<Item = &'a str> + Clone) -> Option<&'a str> {
+    let synonym = OTHER_WORDS.iter().filter(|(theirs, _)| theirs.eq_ignore_ascii_case(word));
+    let synonym = synonym.filter_map(|(_, ours)| known.clone().find(|name| name == ours)).next();
+    synonym.or_else(|| closest(word, known))
+}
+
 /// The hint for a key that `section` does not have.
 pub fn unknown_key(file: InputFile, section: &str, key: &str, value: &Node, known: &[&'static str]) -> String {
-    let fits = |name: &str| known.contains(&name);
-    if let Some((_, ours)) = OTHER_NAMES.iter().find(|(theirs, ours)| *theirs == key && fits(ours)) {
+    let place = section.split('[').next().unwrap_or_default();
+    if let Some((.., help)) = OTHER_SECTIONS.iter().find(|(path, name, _)| *path == place && *name == key) {
+        return (*help).to_owned();
+    }
+    if let Some(ours) = meant(key, known) {
         return format!("did you mean `{ours}`?{}", converted(key, ours, value));
     }
-    if let Some(close) = closest(key, known.iter().copied()) {
-        return format!("did you mean `{close}`?");
+    elsewhere(file, section, key).unwrap_or_else(|| format!("it has {}", listed(known)))
+}
+
+/// The hint for a key that must be there.
+pub fn add<T: Read>(file: InputFile, key: &str) -> String {
+    let example = match key {
+        "id" => "9000",
+        "cpus" => "2",
+        "memory_mb" => "4096",
+        "disk_gb" => "40",
+        "proxmox_nodes" => "[pve1.lan]",
+        _ => T::example(),
+    };
+    match example {
+        "{…}" => format!("add the section `{key}:`, as in `{}`", file.example_name()),
+        example => format!("add `{key}: {example}`"),
     }
-    if let Some(elsewhere) = elsewhere(file, section, key) {
-        return elsewhere;
-    }
-    format!("it has {}", listed(known))
 }
 
 /// ` 16 GB is `memory_mb: 16384``.
@@ -91,7 +154,7 @@ fn elsewhere(file: InputFile, section: &str, key: &str) -> Option<String> {
         return None;
     }
     let here = generic(section);
-    let ours = schema::all_keys(file);
+    let ours = keys(file);
     let other = match file {
         InputFile::Config => InputFile::Manifest,
         InputFile::Manifest => InputFile::Config,
@@ -106,11 +169,21 @@ fn elsewhere(file: InputFile, section: &str, key: &str) -> Option<String> {
             place => format!("`{key}` is a key of `{}`", shown(place)),
         });
     }
-    let place = schema::all_keys(other).into_iter().find(|(_, name)| name == key)?.0;
+    let place = &keys(other).iter().find(|(_, name)| name == key)?.0;
     Some(match place.as_str() {
         "" => format!("`{key}` belongs in {}", other.noun()),
         place => format!("`{key}` belongs in {}, in `{place}`", other.noun()),
     })
+}
+
+/// A file's keys with their sections; made once.
+fn keys(file: InputFile) -> &'static [(String, String)] {
+    static CONFIG: LazyLock<Vec<(String, String)>> = LazyLock::new(|| schema::all_keys(InputFile::Config));
+    static MANIFEST: LazyLock<Vec<(String, String)>> = LazyLock::new(|| schema::all_keys(InputFile::Manifest));
+    match file {
+        InputFile::Config => &CONFIG,
+        InputFile::Manifest => &MANIFEST,
+    }
 }
 
 /// `pools.gpu.network` → `pools.NAME.network`; lists lose their index.

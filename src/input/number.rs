@@ -52,7 +52,7 @@ impl<const MIN: u64, const MAX: u64> Read for Int<MIN, MAX> {
                 u64::try_from(number).ok().map(Self)
             }
             Ok(_) => {
-                let message = format!("{} is {MIN} to {MAX}, not {}", walk.here(), shown(text));
+                let message = format!("{} can't be {}", walk.here(), shown(text));
                 let problem = Problem::new(ProblemId::OutOfRange, walk.span(node), message);
                 let help = format!("take a number from {MIN} to {MAX}{}", unit_of(walk.last_key()));
                 walk.add(problem.help(help));
@@ -100,6 +100,10 @@ fn whole(text: &str, plain: bool) -> Result<Option<i128>, (ProblemId, String)> {
 
 /// What the operator probably meant, as a number that the key takes.
 fn number_hint(text: &str, key: &str, min: u64, max: u64) -> String {
+    let octal = text.strip_prefix('0').and_then(|digits| u64::from_str_radix(digits, 8).ok());
+    if let (Reading::LeadingZero, Some(octal), Ok(decimal)) = (reading(text), octal, text.parse::<u64>()) {
+        return format!("write `{decimal}`, or `{octal}` if octal was meant");
+    }
     let meant = meant(text, key).filter(|number| (min..=max).contains(number));
     match meant {
         Some(number) => format!("write `{number}`{}", unit_of(key)),
@@ -168,7 +172,7 @@ impl Read for bool {
             }
             (_, _) => (ProblemId::WrongType, "is neither", "write `true` or `false`".to_owned()),
         };
-        let message = format!("{} is true or false, but `{}` {why}", walk.here(), shown(text));
+        let message = format!("{} takes true or false; `{}` {why}", walk.here(), shown(text));
         let problem = Problem::new(id, walk.span(node), message);
         walk.add(problem.help(help));
         None
@@ -213,7 +217,7 @@ impl Read for Ratio {
         if number > 0.0 && number <= Self::MOST {
             return Some(Self(number));
         }
-        let message = format!("{} is above 0 and up to 100, not {}", walk.here(), shown(text));
+        let message = format!("{} can't be {}", walk.here(), shown(text));
         let problem = Problem::new(ProblemId::OutOfRange, walk.span(node), message);
         walk.add(problem.help(Self::HELP));
         None

@@ -96,13 +96,10 @@ fn snippet<'a>(source: &'a SourceFile, marks: Vec<Mark<'a>>) -> Option<Snippet<'
         start = '\u{feff}'.len_utf8();
     }
     let end = source.text[last..].find('\n').map_or(source.text.len(), |at| last + at);
+    let visible = source.text[start..end].trim_end_matches('\r').replace("\r\n", " \n");
     let annotations =
         marks.into_iter().map(|(range, kind, label)| kind.span(range.start - start..range.end - start).label(label));
     let (line, _) = source.line_column(start);
-    Some(
-        Snippet::source(&source.text[start..end])
-            .line_start(line as usize)
-            .path(source.name.as_str())
-            .annotations(annotations),
-    )
+    // A carriage return would be drawn; a space in its place keeps all bytes where they are.
+    Some(Snippet::source(visible).line_start(line as usize).path(source.name.as_str()).annotations(annotations))
 }

@@ -84,18 +84,20 @@ pub fn check(text: &str) -> Result<PublicKey, BadKey> {
             "copy the whole line again, without line breaks",
         )
     })?;
-    match embedded_type(&bytes) {
-        Some(inner) if inner == kind.as_bytes() && bytes.len() > kind.len() + 8 => {
-            Ok(PublicKey { line: line.to_owned(), identity: format!("{kind} {blob}") })
-        }
-        Some(inner) if inner != kind.as_bytes() => Err(invalid(
-            format!("the line says {kind}, but the key inside is {}", shown(&String::from_utf8_lossy(inner))),
+    let Some(fields) = fields(&bytes).filter(|fields| fields.len() > 1) else {
+        return Err(invalid(
+            "the key was cut: its data end too early".to_owned(),
+            "copy the whole line again, without line breaks",
+        ));
+    };
+    if fields[0] != kind.as_bytes() {
+        let inner = shown(&String::from_utf8_lossy(fields[0]));
+        return Err(invalid(
+            format!("the line says {kind}, but the key inside is {inner}"),
             "copy the whole line again",
-        )),
-        Some(_) | None => {
-            Err(invalid("the key was cut: its data end too early".to_owned(), "copy the whole line again"))
-        }
+        ));
     }
+    Ok(PublicKey { line: line.to_owned(), identity: format!("{kind} {blob}") })
 }
 
 /// `AAAAB3NzaC1yc2EAAAADAQABAAABgQ...`, `<your key>`, `ssh-ed25519 AAAA... you@host`.
@@ -107,13 +109,19 @@ fn is_placeholder(line: &str, blob: &str) -> bool {
         || (line.starts_with('<') && line.ends_with('>'))
         || ["your-key", "your_key", "your key", "changeme", "replace", "your public", "your ssh"]
             .iter()
-            .any(|word| lower.contains(word) && embedded_type(&STANDARD.decode(blob).unwrap_or_default()).is_none())
+            .any(|word| lower.contains(word) && STANDARD.decode(blob).is_err())
 }
 
-/// RFC 4253 §6.6: the blob begins with its type as a string with a 32-bit length.
-fn embedded_type(bytes: &[u8]) -> Option<&[u8]> {
-    let (length, rest) = bytes.split_first_chunk::<4>()?;
-    rest.get(..usize::try_from(u32::from_be_bytes(*length)).ok()?)
+/// RFC 4253 §6.6: the blob is its type and the key's numbers, each with a 32-bit length before it, and nothing else.
+fn fields(mut bytes: &[u8]) -> Option<Vec<&[u8]>> {
+    let mut fields = Vec::new();
+    while !bytes.is_empty() {
+        let (length, rest) = bytes.split_first_chunk::<4>()?;
+        let (field, rest) = rest.split_at_checked(usize::try_from(u32::from_be_bytes(*length)).ok()?)?;
+        fields.push(field);
+        bytes = rest;
+    }
+    Some(fields)
 }
 
 /// The keys of a `.pub` or `authorized_keys` text: each line a key; blank lines and comments are left out.

@@ -88,15 +88,18 @@ pub struct Walk<'a> {
     frames: Vec<Frame>,
 }
 
-/// Where the walk is: `workers.network`, and the key's bytes.
+/// Where the walk is.
 struct Frame {
+    /// `workers.network`.
     path: String,
     key: Span,
+    /// Keys of this section that a wrong key here probably means: that they are missing need not be said.
+    misspelt: Vec<&'static str>,
 }
 
 impl<'a> Walk<'a> {
     pub fn new(file: InputFile, faults: &'a mut Faults) -> Self {
-        let frame = Frame { path: String::new(), key: Span::new(file, 0..0) };
+        let frame = Frame { path: String::new(), key: Span::new(file, 0..0), misspelt: Vec::new() };
         Self { file, faults, frames: vec![frame] }
     }
 
@@ -149,6 +152,10 @@ impl<'a> Walk<'a> {
             return None;
         };
         for entry in entries.iter().filter(|entry| !known.contains(&entry.key.text.as_str())) {
+            let meant = hint::meant(&entry.key.text, known);
+            if let (Some(meant), Some(frame)) = (meant, self.frames.last_mut()) {
+                frame.misspelt.push(meant);
+            }
             let span = Span::new(self.file, entry.key.span.clone());
             let message = format!("{} has no key `{}`", self.here(), shown(&entry.key.text));
             let problem = Problem::new(ProblemId::UnknownKey, span, message);
@@ -161,6 +168,7 @@ impl<'a> Walk<'a> {
     /// A key that has no default and may be left out.
     pub fn optional<T: Read>(&mut self, entries: &[Entry], name: &str) -> Given<T> {
         match entries.iter().find(|entry| entry.key.text == name) {
+            None if self.frames.last().is_some_and(|frame| frame.misspelt.contains(&name)) => Given::Bad,
             None => Given::Absent,
             Some(entry) => match self.keyed(&entry.key, &entry.value, name) {
                 Some(at) => Given::Is(at),
@@ -175,7 +183,7 @@ impl<'a> Walk<'a> {
         if given.is_absent() {
             let message = format!("{} has no `{name}`", self.here());
             let problem = Problem::new(ProblemId::MissingKey, self.key_span(), message);
-            self.add(problem.help(format!("add `{name}: {}`", T::example())));
+            self.add(problem.help(hint::add::<T>(self.file, name)));
             return Given::Bad;
         }
         given
@@ -213,10 +221,13 @@ impl<'a> Walk<'a> {
         let key = Span::new(self.file, key);
         if value.is_null() {
             let problem = Problem::new(ProblemId::EmptyValue, key, format!("`{path}` has no value"));
-            self.add(problem.help(format!("write a value, such as `{}`, or remove it", T::example())));
+            self.add(problem.help(match T::example() {
+                "{…}" => "put its keys below it, indented, or remove it".to_owned(),
+                example => format!("write a value, such as `{example}`; what is left out has its default"),
+            }));
             return None;
         }
-        self.frames.push(Frame { path, key });
+        self.frames.push(Frame { path, key, misspelt: Vec::new() });
         let read = T::read(value, self);
         self.frames.pop();
         read.map(|read| At { value: read, span: self.span(value), key })
@@ -229,11 +240,17 @@ pub struct Bad {
     /// `local lvm` is no storage name.
     pub message: String,
     pub help: String,
+    /// The text must not be printed.
+    pub secret: bool,
 }
 
 impl Bad {
     pub fn value(message: impl Into<String>, help: impl Into<String>) -> Self {
-        Self { id: ProblemId::BadValue, message: message.into(), help: help.into() }
+        Self::new(ProblemId::BadValue, message, help)
+    }
+
+    pub fn new(id: ProblemId, message: impl Into<String>, help: impl Into<String>) -> Self {
+        Self { id, message: message.into(), help: help.into(), secret: false }
     }
 }
 
@@ -249,12 +266,17 @@ pub trait Word: Sized {
 
 impl<T: Word> Read for T {
     fn read(node: &Node, walk: &mut Walk<'_>) -> Option<Self> {
-        let text = text(node, walk, T::EXAMPLE)?;
-        match T::parse(text) {
-            Ok(word) => Some(word),
-            Err(bad) => {
-                let problem = Problem::new(bad.id, walk.span(node), bad.message);
-                walk.add(problem.help(bad.help));
+        let (text, taken_for) = text(node, walk, T::EXAMPLE)?;
+        match (T::parse(text), taken_for) {
+            (Ok(word), None) => Some(word),
+            (Ok(_), Some(taken_for)) => {
+                ambiguous(node, walk, text, taken_for);
+                None
+            }
+            (Err(bad), _) => {
+                let mut problem = Problem::new(bad.id, walk.span(node), bad.message).help(bad.help);
+                problem.secret = bad.secret;
+                walk.add(problem);
                 None
             }
         }
@@ -273,18 +295,12 @@ impl<T: Word> Read for T {
     }
 }
 
-/// The node's text, when it is one line of text for every YAML reader.
-pub fn text<'n>(node: &'n Node, walk: &mut Walk<'_>, example: &str) -> Option<&'n str> {
+/// The node's text, when it is one line, and what some YAML readers take it for instead of text.
+pub fn text<'n>(node: &'n Node, walk: &mut Walk<'_>, example: &str) -> Option<(&'n str, Option<&'static str>)> {
     let Kind::Scalar { text, plain } = &node.kind else {
         walk.wrong_type(node, "text", format!("write one value, such as `{example}`"));
         return None;
     };
-    if *plain && let Some(taken_for) = taken_for(text) {
-        let message = format!("{} takes text, but unquoted `{}` is {taken_for}", walk.here(), shown(text));
-        let problem = Problem::new(ProblemId::AmbiguousScalar, walk.span(node), message);
-        walk.add(problem.help(format!("if `{}` is meant, put it in quotes: \"{}\"", shown(text), shown(text))));
-        return None;
-    }
     let trimmed = text.trim();
     if trimmed.is_empty() {
         let problem = Problem::new(ProblemId::EmptyValue, walk.span(node), format!("{} is empty", walk.here()));
@@ -297,7 +313,14 @@ pub fn text<'n>(node: &'n Node, walk: &mut Walk<'_>, example: &str) -> Option<&'
         walk.add(problem.help(format!("write one line, such as `{example}`")));
         return None;
     }
-    Some(trimmed)
+    Some((trimmed, plain.then(|| taken_for(text)).flatten()))
+}
+
+/// Notes that unquoted `text` is not text for every reader.
+pub fn ambiguous(node: &Node, walk: &mut Walk<'_>, text: &str, taken_for: &str) {
+    let message = format!("{} takes text, but unquoted `{}` is {taken_for}", walk.here(), shown(text));
+    let problem = Problem::new(ProblemId::AmbiguousScalar, walk.span(node), message);
+    walk.add(problem.help(format!("if `{}` is meant, put it in quotes: \"{}\"", shown(text), shown(text))));
 }
 
 /// What a reader takes the plain scalar for, when it is not text.

@@ -160,22 +160,26 @@ word!(
 );
 
 fn check_url(text: &str) -> Result<(), Bad> {
-    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
     let help = "write a whole URL, such as `https://cloud-images.ubuntu.com/…/SHA256SUMS`";
-    let Some(rest) = rest else {
-        return Err(Bad::value(format!("`{}` is no http or https URL", shown(text)), help));
-    };
-    let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+    let after_scheme = text.split_once("://").map_or(text, |(_, rest)| rest);
+    let (authority, path) = after_scheme.split_once('/').unwrap_or((after_scheme, ""));
     if authority.contains('@') {
-        return Err(Bad::value(
+        let mut bad = Bad::value(
             "the URL has a user or password in it, which would stand in plans and logs",
-            "serve the file without a password, or put the image on the node and pin `image_digest`",
-        ));
+            "serve the file without a password, inside your own network",
+        );
+        bad.secret = true;
+        return Err(bad);
     }
+    need(
+        text.starts_with("https://") || text.starts_with("http://"),
+        || format!("`{}` is no http or https URL", shown(text)),
+        help,
+    )?;
     need(
         !authority.is_empty()
             && !path.is_empty()
-            && rest.bytes().all(|b| b.is_ascii_graphic() && b != b'\\' && b != b'"'),
+            && text.bytes().all(|b| b.is_ascii_graphic() && b != b'\\' && b != b'"' && b != b'\''),
         || format!("`{}` is no URL of a file", shown(text)),
         help,
     )
@@ -266,7 +270,14 @@ impl Read for Command {
                 Some(Self(text.clone()))
             }
             Kind::Scalar { .. } | Kind::List(_) | Kind::Map(_) => {
-                super::walk::text(node, walk, Self::example()).map(|text| Self(text.to_owned()))
+                let (text, taken_for) = super::walk::text(node, walk, Self::example())?;
+                match taken_for {
+                    None => Some(Self(text.to_owned())),
+                    Some(taken_for) => {
+                        super::walk::ambiguous(node, walk, text, taken_for);
+                        None
+                    }
+                }
             }
         }
     }
@@ -343,7 +354,7 @@ impl Word for IpAddr {
                 None if text.contains([' ', ',']) => "write a list: `[10.0.0.1, 1.1.1.1]`".to_owned(),
                 None => "write an address such as `10.0.0.1`".to_owned(),
             };
-            Bad { id: ProblemId::BadAddress, message: format!("`{}` is no IP address", shown(text)), help }
+            Bad::new(ProblemId::BadAddress, format!("`{}` is no IP address", shown(text)), help)
         })
     }
 }

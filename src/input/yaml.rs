@@ -200,38 +200,45 @@ impl<'a> Builder<'a> {
     fn map(&mut self, style: StructureStyle, start: Range<usize>) -> Result<Node, Stop> {
         let mut entries: Vec<Entry> = Vec::new();
         let mut seen: BTreeMap<String, Range<usize>> = BTreeMap::new();
+        let mut merged: Vec<Node> = Vec::new();
         loop {
             let (event, span) = self.next()?;
             if event == Event::MappingEnd {
                 let span = collection_span(style, &start, &span, entries.first().map(|entry| &entry.key.span));
+                // Refused, but taken for what it means, so that nothing is called missing that stands there.
+                for node in merged {
+                    if let Kind::Map(more) = node.kind {
+                        entries.extend(more.into_iter().filter(|entry| !seen.contains_key(&entry.key.text)));
+                    }
+                }
                 return Ok(Node { span, kind: Kind::Map(entries) });
             }
             let key = self.node(event, span)?;
             let (event, span) = self.next()?;
             let value = self.node(event, span)?;
-            if let Some(key) = self.key(key)
-                && self.is_new(&mut seen, &key)
-            {
-                entries.push(Entry { key, value });
+            match self.key(key)? {
+                Some(key) if self.is_new(&mut seen, &key) => entries.push(Entry { key, value }),
+                Some(_) => {}
+                None => merged.push(value),
             }
         }
     }
 
-    /// A key is a scalar and no merge key.
-    fn key(&mut self, node: Node) -> Option<Key> {
+    /// A key is a scalar. `None`: a merge key, which is noted.
+    fn key(&mut self, node: Node) -> Result<Option<Key>, Stop> {
         match node.kind {
             Kind::Scalar { text, plain } if plain && text == "<<" => {
                 let problem = self.problem(ProblemId::YamlMergeKey, node.span, "`<<` (merge key) is not read".into());
                 self.faults
                     .add(problem.help("write the keys out; for machines alike, use a size of `vm_sizes` or one pool"));
-                None
+                Ok(None)
             }
-            Kind::Scalar { text, plain } => Some(Key { text, plain, span: node.span }),
+            Kind::Scalar { text, plain } => Ok(Some(Key { text, plain, span: node.span })),
             Kind::List(_) | Kind::Map(_) => {
                 let problem =
                     self.problem(ProblemId::YamlSyntax, node.span, "a key is text, not a list or a map".into());
                 self.faults.add(problem.help("is a `:` or a quote missing, or is `{{ … }}` left from a template?"));
-                None
+                Err(Stop)
             }
         }
     }

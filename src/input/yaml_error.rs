@@ -59,10 +59,9 @@ pub(super) fn explain(file: InputFile, text: &str, at: usize, error: &ScanError)
     }
 }
 
-/// The tab at or before `at` in its line.
+/// The tab in the line of `at`, or the first after it: the parser may stop at the end of the value before.
 fn tab(file: InputFile, text: &str, at: usize) -> Option<Span> {
     let line = text[..at].rfind('\n').map_or(0, |newline| newline + 1);
-    let end = text[at..].find('\n').map_or(text.len(), |newline| at + newline);
-    let tab = line + text[line..end].find('\t')?;
+    let tab = line + text[line..].find('\t')?;
     Some(Span::new(file, tab..tab + 1))
 }

@@ -1,6 +1,7 @@
 //! Addresses and ids of single machines, unique over the manifest.
 
 use super::machines::{Maker, PoolFacts};
+use super::pools::PoolEntry;
 use super::{entries, network};
 use crate::input::address::{self, AddressRange};
 use crate::input::collection::OneOrMany;
@@ -29,7 +30,7 @@ impl Maker<'_> {
         let (cidr, span) = match (own, facts.mode?) {
             (Some(own), _) => own,
             (None, Mode::Dhcp) => return Some(Address::Dhcp),
-            (None, Mode::Static) => self.from_list(&network.addresses, network.mode.get().map(|at| at.key), id)?,
+            (None, Mode::Static) => self.from_list(&network.addresses, id)?,
         };
         let gateway = facts.gateway?;
         let fine = network::check(cidr, span, gateway, false, self.faults);
@@ -51,7 +52,7 @@ impl Maker<'_> {
             Given::Absent => match &network.addresses6 {
                 Given::Bad => return None,
                 Given::Absent => return Some(None),
-                Given::Is(_) => self.from_list(&network.addresses6, None, id)?,
+                Given::Is(_) => self.from_list(&network.addresses6, id)?,
             },
         };
         let gateway = facts.gateway6?;
@@ -61,22 +62,33 @@ impl Maker<'_> {
     }
 
     /// Element `id.number` of the pool's list.
-    fn from_list(
+    fn from_list(&self, list: &Given<OneOrMany<AddressRange>>, id: &MachineId) -> Option<(Cidr, Span)> {
+        let (cidr, element) = address::of_number(list.get()?, id.number)?;
+        Some((cidr, element.span))
+    }
+
+    /// One problem for all the numbers that the list is too short for.
+    pub(super) fn check_list(
         &mut self,
+        entry: &PoolEntry<'_>,
         list: &Given<OneOrMany<AddressRange>>,
-        mode: Option<Span>,
-        id: &MachineId,
-    ) -> Option<(Cidr, Span)> {
-        let found = list.get().and_then(|list| address::of_number(list, id.number));
-        if let Some((cidr, element)) = found {
-            return Some((cidr, element.span));
-        }
-        let count = list.get().map_or(0, |list| address::count(list));
-        let span = list.get().map(|list| list.key).or(mode)?;
-        let message = format!("{id} has no address: number {} of {count}", id.number);
-        let problem = Problem::new(ProblemId::AddressMissing, span, message);
-        self.faults.add(problem.help("machine number n has the n-th address, whatever numbers exist: add addresses"));
-        None
+        numbers: impl Iterator<Item = u32>,
+    ) {
+        let Some(list) = list.get() else { return };
+        let lacking: Vec<String> = numbers
+            .filter(|number| address::of_number(list, *number).is_none())
+            .map(|number| format!("{}-{number}", entry.pool.stem()))
+            .collect();
+        let (Some(first), Some(last)) = (lacking.first(), lacking.last()) else { return };
+        let who = match lacking.len() {
+            1 => format!("{first} has"),
+            2 => format!("{first} and {last} have"),
+            count => format!("{first} to {last} ({count} machines) have"),
+        };
+        let count = address::count(list);
+        let message = format!("{who} no address: there are {count}, and machine number n has the n-th");
+        let problem = Problem::new(ProblemId::AddressMissing, list.key, message);
+        self.faults.add(problem.help("add addresses; the numbers of other machines don't matter"));
     }
 
     fn is_new(&mut self, cidr: Cidr, span: Span, id: &MachineId) -> bool {

@@ -113,6 +113,7 @@ impl<'a> Maker<'a> {
         let facts = self.facts(entry, overrides.values().any(|over| !over.address.is_absent()));
         let numbers = numbers?;
         self.check_pool(entry, numbers, &overrides);
+        self.check_addresses(&facts, numbers, &overrides);
         let drafts: Vec<Option<Draft>> = numbers
             .iter()
             .map(|number| self.machine(&facts, *number, overrides.get(&number.number).copied()))
@@ -171,6 +172,32 @@ impl<'a> Maker<'a> {
                 self.faults.add(problem.help("shorten `cluster` or the pool's name"));
             }
         }
+    }
+
+    /// Whether every machine has an element of its pool's lists, or an address of its own.
+    fn check_addresses(
+        &mut self,
+        facts: &PoolFacts<'_>,
+        numbers: &[Number],
+        overrides: &BTreeMap<u32, &At<OverrideSection>>,
+    ) {
+        let network = &facts.entry.section.network;
+        let without = |own: fn(&OverrideSection) -> bool| {
+            let numbers = numbers.iter().map(|number| number.number);
+            numbers.filter(move |number| !overrides.get(number).is_some_and(|over| own(over)))
+        };
+        if facts.mode == Some(Mode::Static) {
+            let numbers: Vec<u32> = without(|over| !over.address.is_absent()).collect();
+            if network.addresses.is_absent() && !numbers.is_empty() {
+                let span = network.mode.get().map_or(facts.entry.section.key, |mode| mode.span);
+                let message = "with `mode: static`, each machine needs an address".to_owned();
+                let problem = Problem::new(ProblemId::AddressMissing, span, message);
+                self.faults.add(problem.help("add `addresses`, or an `address` in the override of every machine"));
+            }
+            self.check_list(facts.entry, &network.addresses, numbers.into_iter());
+        }
+        let numbers: Vec<u32> = without(|over| !over.address6.is_absent()).collect();
+        self.check_list(facts.entry, &network.addresses6, numbers.into_iter());
     }
 
     fn machine(&mut self, facts: &PoolFacts<'_>, number: Number, over: Option<&At<OverrideSection>>) -> Option<Draft> {

@@ -118,11 +118,11 @@ fn check_gateway(cidr: Cidr, span: Span, gateway: &At<IpAddr>, faults: &mut Faul
 fn wrong_family(address: IpAddr, span: Span, v6: bool, key: &str) -> Problem {
     let (is, wanted) = if v6 { ("IPv4", "IPv6") } else { ("IPv6", "IPv4") };
     let other = match (key, v6) {
-        ("gateway", true) => "gateway",
-        ("gateway", false) => "gateway6",
-        (_, true) => "addresses",
-        (_, false) => "addresses6",
+        ("gateway", true) => "`gateway`",
+        ("gateway", false) => "`gateway6`",
+        (_, true) => "`addresses`, of one machine to `address`",
+        (_, false) => "`addresses6`, of one machine to `address6`",
     };
     Problem::new(ProblemId::WrongFamily, span, format!("{address} is an {is} address; {wanted} belongs here"))
-        .help(format!("{is} goes to `{other}` (of one machine: `{}`)", if v6 { "address" } else { "address6" }))
+        .help(format!("{is} goes to {other}"))
 }
