@@ -1,4 +1,5 @@
 //! The two files of the operator: the documented starting points, the original plan's config, and every default.
+#![allow(clippy::unwrap_used)]
 
 use std::path::{Path, PathBuf};
 

@@ -1,4 +1,5 @@
 //! Bad inputs and what is said about each: message, place, underline, hint. The snapshots are read by people.
+#![allow(clippy::unwrap_used)]
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};

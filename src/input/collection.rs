@@ -12,7 +12,11 @@ use super::yaml::{Entry, Kind, Node};
 impl<T: Read> Read for Vec<At<T>> {
     fn read(node: &Node, walk: &mut Walk<'_>) -> Option<Self> {
         let Kind::List(items) = &node.kind else {
-            walk.wrong_type(node, "a list", format!("write `[{}]`, or one element a line after `- `", T::example()));
+            let element = match &node.kind {
+                Kind::Scalar { text, .. } => shown(text.trim()),
+                Kind::List(_) | Kind::Map(_) => T::example().to_owned(),
+            };
+            walk.wrong_type(node, "a list", format!("write `[{element}]`, or one element a line after `- `"));
             return None;
         };
         let read: Vec<At<T>> = items.iter().enumerate().filter_map(|(index, item)| walk.item(index, item)).collect();

@@ -69,7 +69,7 @@ section! {
 #[derive(Clone, Debug, PartialEq)]
 pub enum NodeEntry {
     Host(At<Host>),
-    Section(NodeSection),
+    Section(Box<NodeSection>),
 }
 
 impl Read for NodeEntry {
@@ -79,7 +79,9 @@ impl Read for NodeEntry {
                 let span = walk.span(node);
                 Host::read(node, walk).map(|host| Self::Host(At { value: host, span, key: span }))
             }
-            Kind::List(_) | Kind::Map(_) => NodeSection::read(node, walk).map(Self::Section),
+            Kind::List(_) | Kind::Map(_) => {
+                NodeSection::read(node, walk).map(|section| Self::Section(Box::new(section)))
+            }
         }
     }
 

@@ -70,6 +70,10 @@ pub fn check(text: &str) -> Result<PublicKey, BadKey> {
         let message = match kind {
             "ssh-dss" => "DSA keys are refused by today's sshd".to_owned(),
             "" => "there is no key".to_owned(),
+            _ if kind.starts_with(['~', '/', '.']) => {
+                let message = format!("`{}` is a path, not a key", shown(kind));
+                return Err(invalid(message, "a file is named with `ssh_public_key_file`"));
+            }
             _ if kind.starts_with("AAAA") => "the key's type is missing before it".to_owned(),
             _ => format!("`{}` is no type of SSH key", shown(kind)),
         };

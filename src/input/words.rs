@@ -65,7 +65,10 @@ word!(
     ClusterLabel, "k8s", "^[a-z0-9]([a-z0-9-]*[a-z0-9])?$",
     |text| need(
         is_label(text),
-        || format!("`{}` can't be part of host names", shown(text)),
+        || match text.len() {
+            0..=63 => format!("`{}` can't be part of host names", shown(text)),
+            length => format!("the name has {length} characters; a host name has at most 63"),
+        },
         "take lower-case letters, digits and inner hyphens, such as `k8s`",
     )
 );

@@ -30,7 +30,7 @@ impl Maker<'_> {
         let (cidr, span) = match (own, facts.mode?) {
             (Some(own), _) => own,
             (None, Mode::Dhcp) => return Some(Address::Dhcp),
-            (None, Mode::Static) => self.from_list(&network.addresses, id)?,
+            (None, Mode::Static) => self.nth_address(&network.addresses, id)?,
         };
         let gateway = facts.gateway?;
         let fine = network::check(cidr, span, gateway, false, self.faults);
@@ -52,7 +52,7 @@ impl Maker<'_> {
             Given::Absent => match &network.addresses6 {
                 Given::Bad => return None,
                 Given::Absent => return Some(None),
-                Given::Is(_) => self.from_list(&network.addresses6, id)?,
+                Given::Is(_) => self.nth_address(&network.addresses6, id)?,
             },
         };
         let gateway = facts.gateway6?;
@@ -62,7 +62,7 @@ impl Maker<'_> {
     }
 
     /// Element `id.number` of the pool's list.
-    fn from_list(&self, list: &Given<OneOrMany<AddressRange>>, id: &MachineId) -> Option<(Cidr, Span)> {
+    fn nth_address(&self, list: &Given<OneOrMany<AddressRange>>, id: &MachineId) -> Option<(Cidr, Span)> {
         let (cidr, element) = address::of_number(list.get()?, id.number)?;
         Some((cidr, element.span))
     }
@@ -86,7 +86,7 @@ impl Maker<'_> {
             count => format!("{first} to {last} ({count} machines) have"),
         };
         let count = address::count(list);
-        let message = format!("{who} no address: there are {count}, and machine number n has the n-th");
+        let message = format!("{who} no address: the list has {count}, and machine number n has the n-th");
         let problem = Problem::new(ProblemId::AddressMissing, list.key, message);
         self.faults.add(problem.help("add addresses; the numbers of other machines don't matter"));
     }

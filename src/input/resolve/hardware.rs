@@ -105,7 +105,7 @@ impl<'a> Maker<'a> {
             let message =
                 format!("a disk of {} GB is smaller than the template's of {} GB", disk.value.0, base.value.0);
             let problem = Problem::new(ProblemId::DiskTooSmall, disk.span, message);
-            let problem = problem.context(base.span, "the template's `base_disk_gb`");
+            let problem = problem.context(base.span, format!("the template's `base_disk_gb` is {}", base.value.0));
             self.faults.add(problem.help(format!("a clone can't shrink: take at least {}", base.value.0)));
         }
     }

@@ -157,7 +157,7 @@ impl<'a> Maker<'a> {
                 self.faults.add(problem.help("remove the override, or ask for the number"));
             }
         }
-        if entry.pool.role() == Role::Master && numbers.len() % 2 == 0 && !numbers.is_empty() {
+        if entry.pool.role() == Role::Master && numbers.len().is_multiple_of(2) && !numbers.is_empty() {
             let count = numbers.len();
             let message = format!("{count} masters survive no more failures than {}", count - 1);
             let problem = Problem::new(ProblemId::EvenMasters, entry.section.key, message).warning();
