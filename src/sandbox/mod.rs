@@ -12,6 +12,6 @@ pub mod leases;
 pub mod node;
 pub mod process;
 pub mod remote;
-// pub mod statd;
+pub mod statd;
 pub mod tools;
 pub mod world;

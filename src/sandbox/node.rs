@@ -194,6 +194,11 @@ impl SandboxNode {
         for folder in ["/run/qemu-server", "/run/lock/qemu-server", "/var/lib/vz/snippets", "/var/log/pve/tasks"] {
             self.fs().mkdir_all(&self.at(folder))?;
         }
+        for storage in self.realm().storages.iter().filter(|storage| storage.shared) {
+            let place = format!("/realms/{}/shared/{}", self.realm().name, storage.name);
+            self.fs().mkdir_all(&place)?;
+            self.fs().symlink(&place, &self.at(&storage.folder()))?;
+        }
         for bridge in &self.spec().bridges {
             self.fs().mkdir_all(&self.at(&format!("/sys/class/net/{bridge}/bridge")))?;
         }

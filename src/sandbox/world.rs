@@ -138,6 +138,20 @@ pub struct StorageSpec {
     pub nodes: Option<Vec<String>>,
 }
 
+impl StorageSpec {
+    /// Where it lies on its nodes.
+    pub fn folder(&self) -> String {
+        match self.kind {
+            StorageKind::Dir => self.place.clone(),
+            StorageKind::Nfs => format!("/mnt/pve/{}", self.name),
+            StorageKind::Lvm | StorageKind::Lvmthin => {
+                format!("/dev/{}", self.place.split('/').next().unwrap_or(&self.place))
+            }
+            StorageKind::Zfspool => format!("/dev/zvol/{}", self.place),
+        }
+    }
+}
+
 /// One simulated installation. Every tool runs on a [`SandboxNode`] of it.
 pub struct World {
     pub fs: Fs,

@@ -9,7 +9,7 @@ use crate::remote::ObserveAsk;
 use crate::sandbox::fs::Kind;
 use crate::sandbox::guest::hypervisor::{settle, settle_all};
 use crate::sandbox::node::SandboxNode;
-// use crate::sandbox::statd;
+use crate::sandbox::statd;
 
 /// Programs that a node should have; the sandbox's nodes have them all.
 const NONCE_OF_VM: &str = "vm";
@@ -26,7 +26,7 @@ struct Report<'a> {
 
 pub(super) async fn observe(node: &SandboxNode, ask: &ObserveAsk, operations: &Operations) -> Vec<u8> {
     settle_all(node);
-    // statd::broadcast(node);
+    statd::broadcast(node);
     let mut report = Report { node, nonce: &ask.nonce, out: Vec::new() };
     report.section("begin 1");
     report.section("clock");

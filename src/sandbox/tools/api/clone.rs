@@ -1,0 +1,316 @@
+//! `qm clone` (Qemu.pm `clone_vm`; contract §5). The target's config has its name, description and `lock: clone` from
+//! its first write on; each drive is added when it is copied; the lock goes last.
+
+use super::super::super::contents;
+use super::super::super::flock::Mode;
+use super::super::call::{Call, Die, Run};
+use super::super::conf::{self, Config, load, store};
+use super::super::drives::{self, Drive};
+use super::super::pending;
+use super::super::schema::{Type, parse_properties, schema};
+use super::super::storage::{self, Allocation, Copy, Volume, VolumeId, lock_storage};
+use super::super::worker::{Task, fork_worker};
+use super::{Values, flag, number, pools, vmid_of};
+use crate::pve::size;
+
+/// A clone in the making.
+struct Plan<'a> {
+    source: u32,
+    target: u32,
+    full: bool,
+    storage: Option<&'a String>,
+    format: Option<&'a String>,
+    bwlimit: u64,
+    values: &'a Values,
+}
+
+pub async fn clone(call: &Call<'_>, values: &Values) -> Run<Task> {
+    let source = vmid_of(values);
+    let target = number(values, "newid").unwrap_or(0) as u32;
+    pools::assert_exists(call, values.get("pool"))?;
+    let node = values.get("target").filter(|node| *node != call.node.name());
+    if let Some(node) = node
+        && !call.node.members().iter().any(|member| member.name() == node)
+    {
+        return Err(Die::absent(format!("no such cluster node '{node}'")));
+    }
+    let config = early(call, source, target)?;
+    check_storage(call, values, node)?;
+    let full = values.get("full").map_or(!config.is_template(), |full| full == "1");
+    if !full && (values.contains_key("storage") || values.contains_key("format")) {
+        let name = if values.contains_key("storage") { "storage" } else { "format" };
+        return Err(Die::absent(format!("parameter '{name}' not allowed for linked clones")));
+    }
+    if let Some(node) = node
+        && uses_local_storage(call, &config)?
+    {
+        return Err(Die::absent(format!("can't clone VM to node '{node}' (VM uses local storage)")));
+    }
+    if !call.node.quorate() {
+        return Err(Die::new("cluster not ready - no quorum?"));
+    }
+    let plan = Plan {
+        source,
+        target,
+        full,
+        storage: values.get("storage"),
+        format: values.get("format"),
+        bwlimit: number(values, "bwlimit").unwrap_or(0),
+        values,
+    };
+    let task = fork_worker(call, "qmclone", &source.to_string(), async |call| run(call, &plan, node).await).await;
+    Ok(task)
+}
+
+fn early(call: &Call<'_>, source: u32, target: u32) -> Run<Config> {
+    if !call.node.exists(&call.node.conf_path(source)) {
+        let text = format!("unable to find configuration file for VM {source} on node '{}'", call.node.name());
+        return Err(Die::absent(text));
+    }
+    let config = load(call, source)?;
+    if call.node.exists(&call.node.conf_path(target)) {
+        return Err(Die::absent(format!("unable to create VM {target}: config file already exists")));
+    }
+    Ok(config)
+}
+
+fn check_storage(call: &Call<'_>, values: &Values, node: Option<&String>) -> Run<()> {
+    let Some(name) = values.get("storage") else { return Ok(()) };
+    let store = storage::find(call.node, name)?;
+    if let Some(node) = node {
+        storage::find_for(call.node, name, node)?;
+        if !store.shared() {
+            return Err(Die::new(format!("can't clone to non-shared storage '{name}'")));
+        }
+    }
+    if !store.holds("images") {
+        return Err(Die::parameter(255, "storage", format!("storage '{name}' does not support vm images")));
+    }
+    Ok(())
+}
+
+fn uses_local_storage(call: &Call<'_>, config: &Config) -> Run<bool> {
+    for (_, drive) in drives::drives(config) {
+        if let Some(volume) = drive.volume()
+            && !storage::find(call.node, &volume.storage)?.shared()
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+async fn run(call: &Call<'_>, plan: &Plan<'_>, node: Option<&String>) -> Run<()> {
+    let running = call.node.world.guests.running(call.node, plan.source).is_some();
+    let mode = if running { Mode::Exclusive } else { Mode::Shared };
+    let _source_lock = call.lock_vm(plan.source, mode, 1.0).await?;
+    let config = load(call, plan.source)?;
+    config.assert_unlocked()?;
+    let _target_lock = call.lock_vm(plan.target, Mode::Exclusive, 1.0).await?;
+    if call.node.exists(&call.node.conf_path(plan.target)) {
+        return Err(Die::new(format!("unable to create VM {}: config file already exists", plan.target)));
+    }
+    call.say(format!("creating a clone of VM {} with ID {}", plan.source, plan.target))?;
+    let (mut new, todo) = fresh_config(call, &config, plan)?;
+    store(call, &mut new)?;
+    let mut made = Vec::new();
+    let copied = copy_drives(call, plan, &mut new, &todo, running, &mut made).await;
+    let finished = match copied {
+        Ok(()) => finish(call, plan, &config, new, node),
+        Err(die) => Err(die),
+    };
+    if let Err(die) = finished {
+        drives::free_all(call, &made).await;
+        // Without quorum the config stays: PVE can't remove it either.
+        let _ = conf::remove(call, plan.target);
+        return Err(die.prefixed("clone failed: "));
+    }
+    Ok(())
+}
+
+/// The target's config without its drives, and the drives to copy.
+fn fresh_config(call: &Call<'_>, config: &Config, plan: &Plan<'_>) -> Run<(Config, Vec<(String, Drive)>)> {
+    let mut new = Config { vmid: plan.target, file: Default::default(), digest: String::new() };
+    let mut todo = Vec::new();
+    new.file.main.description.clone_from(&config.file.main.description);
+    for (key, value) in &config.file.main.keys {
+        let skip = matches!(key.as_str(), "template" | "lock" | "parent" | "snapstate" | "snaptime" | "runningcpu")
+            || key.starts_with("unused");
+        match Drive::parse(key, value).filter(|_| drives::is_drive_key(key)) {
+            Some(drive) if drive.volume().is_some_and(|volume| volume.owner().is_some()) => {
+                if plan.full && !drive.is_cdrom() {
+                    let volume =
+                        drive.volume().unwrap_or_else(|| VolumeId { storage: String::new(), name: String::new() });
+                    Volume::read(call.node, &volume)?;
+                }
+                todo.push((key.clone(), drive));
+            }
+            Some(_) => new.set(key, value.clone()),
+            None if skip => {}
+            None if key.starts_with("net") && key[3..].bytes().all(|b| b.is_ascii_digit()) => {
+                new.set(key, with_new_mac(call, key, value));
+            }
+            None => new.set(key, value.clone()),
+        }
+    }
+    let world = &call.node.world;
+    if new.get("vmgenid").is_some() {
+        new.set("vmgenid", world.fresh_uuid());
+    }
+    new.set("smbios1", new_uuid(new.get("smbios1").unwrap_or_default(), &world.fresh_uuid()));
+    let name = match plan.values.get("name") {
+        Some(name) => name.clone(),
+        None => format!("Copy-of-VM-{}", config.get("name").map_or_else(|| plan.source.to_string(), str::to_owned)),
+    };
+    new.set("name", name);
+    if let Some(description) = plan.values.get("description").filter(|text| !text.is_empty()) {
+        new.file.main.description = description.trim_end().to_owned();
+    }
+    new.set("lock", "clone");
+    todo.sort_by(|a, b| a.0.cmp(&b.0));
+    Ok((new, todo))
+}
+
+fn with_new_mac(call: &Call<'_>, key: &str, value: &str) -> String {
+    let Some(Type::Properties(properties)) = schema().get(key) else { return value.to_owned() };
+    let Ok(mut parts) = parse_properties(key, properties, value) else { return value.to_owned() };
+    let model = parts.remove("model").unwrap_or_default();
+    parts.remove("macaddr");
+    let rest: String = parts.iter().map(|(name, value)| format!(",{name}={value}")).collect();
+    format!("{model}={}{rest}", call.node.world.fresh_mac())
+}
+
+fn new_uuid(smbios: &str, uuid: &str) -> String {
+    let rest = smbios.split(',').filter(|part| !part.is_empty() && !part.starts_with("uuid="));
+    rest.map(str::to_owned).chain([format!("uuid={uuid}")]).collect::<Vec<_>>().join(",")
+}
+
+async fn copy_drives(
+    call: &Call<'_>,
+    plan: &Plan<'_>,
+    new: &mut Config,
+    todo: &[(String, Drive)],
+    running: bool,
+    made: &mut Vec<VolumeId>,
+) -> Run<()> {
+    for (key, drive) in todo {
+        let Some(volume) = drive.volume() else { continue };
+        let value = if drive.is_cloudinit() {
+            full_copy(call, plan, key, drive, &volume, made).await?
+        } else if plan.full {
+            let value = full_copy(call, plan, key, drive, &volume, made).await?;
+            if running {
+                call.say(format!("mirror-{key}: Done."))?;
+            }
+            value
+        } else {
+            linked_clone(call, plan, key, drive, &volume, made).await?
+        };
+        new.set(key, value);
+        store(call, new)?;
+    }
+    Ok(())
+}
+
+async fn full_copy(
+    call: &Call<'_>,
+    plan: &Plan<'_>,
+    key: &str,
+    drive: &Drive,
+    volume: &VolumeId,
+    made: &mut Vec<VolumeId>,
+) -> Run<String> {
+    call.say(format!("create full clone of drive {key} ({volume})"))?;
+    let store = storage::find(call.node, plan.storage.unwrap_or(&volume.storage))?;
+    let source = Volume::read(call.node, volume)?;
+    let cloudinit = drive.is_cloudinit();
+    let format = if store.raw_only() {
+        "raw"
+    } else if cloudinit {
+        "qcow2"
+    } else {
+        plan.format.map_or(source.format.as_str(), String::as_str)
+    };
+    let allocation = Allocation { storage: &store, vmid: plan.target, format, bytes: source.size, cloudinit };
+    let target = allocation.make(call).await?;
+    made.push(target.clone());
+    call.say(format!("allocated target volume '{target}'"))?;
+    if !cloudinit {
+        let path = volume.path(&storage::find(call.node, &volume.storage)?);
+        let copy = Copy {
+            from: (&path, &source.format),
+            content: storage::Content::Of(volume.clone()),
+            size: source.size,
+            used: source.used,
+            target: &target,
+            limit_kib_s: plan.bwlimit,
+        };
+        storage::copy(call, &copy).await?;
+    }
+    Ok(with_file(drive, &target, source.size))
+}
+
+/// `STORE:base/…`: rests on its base (contract §4.3 for each kind of storage).
+async fn linked_clone(
+    call: &Call<'_>,
+    plan: &Plan<'_>,
+    key: &str,
+    drive: &Drive,
+    base: &VolumeId,
+    made: &mut Vec<VolumeId>,
+) -> Run<String> {
+    let store = storage::find(call.node, &base.storage)?;
+    if !store.has_templates() || !base.is_base() {
+        return Err(Die::new(format!("Linked clone feature is not supported for '{base}' ({key})")));
+    }
+    call.say(format!("create linked clone of drive {key} ({base})"))?;
+    let source = Volume::read(call.node, base)?;
+    let format = if store.raw_only() { "raw" } else { "qcow2" };
+    let allocation = Allocation { storage: &store, vmid: plan.target, format, bytes: source.size, cloudinit: false };
+    if store.kind.is_files() {
+        call.say(format!(
+            "clone {}: images, vm-{}-disk-0.qcow2, {} to vm-{}-disk-0.qcow2",
+            base.name, plan.target, plan.target, plan.target
+        ))?;
+    }
+    let plain = allocation.make(call).await?;
+    let _held = lock_storage(call, &store).await?;
+    let mut volume = Volume::read(call.node, &plain)?;
+    volume.linked_to = Some(base.name.clone());
+    volume.write(call.node, &plain)?;
+    let by_id = store.kind != super::super::super::world::StorageKind::Lvmthin;
+    let name = if by_id { format!("{}/{}", base.name, plain.name) } else { plain.name.clone() };
+    let id = VolumeId { storage: plain.storage.clone(), name };
+    made.push(id.clone());
+    let kept = contents::copy(call.node, &base.to_string(), &id.to_string());
+    kept.map_err(|error| Die::new(error.to_string()))?;
+    Ok(with_file(drive, &id, source.size))
+}
+
+fn with_file(drive: &Drive, volume: &VolumeId, bytes: u64) -> String {
+    let mut result = drive.clone();
+    result.file = volume.to_string();
+    result.options.insert("size".into(), size::format(bytes));
+    result.print()
+}
+
+/// The lock goes, the pool is joined, the config moves to its node.
+fn finish(call: &Call<'_>, plan: &Plan<'_>, source: &Config, mut new: Config, node: Option<&String>) -> Run<()> {
+    let dropped = source.file.pending.keys.keys().filter(|key| *key != "delete");
+    for key in dropped {
+        call.say(format!("found pending changes for '{key}', discarding for clone"))?;
+    }
+    let _ = pending::deleted(source);
+    new.unset("lock");
+    store(call, &mut new)?;
+    pools::add(call, plan.values.get("pool"), plan.target)?;
+    if let Some(node) = node {
+        let to = format!("/etc/pve/nodes/{node}/qemu-server/{}.conf", plan.target);
+        let from = call.node.conf_path(plan.target);
+        call.node
+            .pve_rename(&from, &to)
+            .map_err(|error| Die::new(format!("Failed to move config to node '{node}' - rename failed: {error}")))?;
+    }
+    let _ = flag(plan.values, "full");
+    Ok(())
+}

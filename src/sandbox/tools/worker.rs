@@ -1,0 +1,85 @@
+//! `fork_worker`: a task in the foreground, its two streams merged, its log and its line in the task index
+//! (contract §0.2).
+
+use std::sync::{Arc, Mutex};
+
+use super::super::process::{Closed, Output, Sink, Stream};
+use super::call::{Call, Die, Run};
+
+/// A task that ran to its end.
+#[derive(Clone, Debug)]
+pub struct Task {
+    pub upid: String,
+    /// The worker's own end.
+    pub result: Run<()>,
+}
+
+impl Task {
+    /// For commands that look at their task: its failure is theirs, with exit code 255. The text is already out.
+    pub fn succeed(self) -> Run<()> {
+        match self.result {
+            Ok(()) => Ok(()),
+            Err(Die::BrokenPipe) => Err(Die::BrokenPipe),
+            Err(Die::Text { .. } | Die::Parameters { .. } | Die::Interrupted) => {
+                Err(Die::Text { exit: 255, text: String::new() })
+            }
+        }
+    }
+}
+
+/// Copies a worker's lines to the task log and to the caller's stdout.
+struct Tee {
+    caller: Output,
+    log: Mutex<Box<dyn FnMut(&[u8]) + Send>>,
+}
+
+impl Sink for Tee {
+    fn write(&self, _: Stream, bytes: &[u8]) -> Result<(), Closed> {
+        (self.log.lock().unwrap_or_else(|poisoned| poisoned.into_inner()))(bytes);
+        self.caller.0.write(Stream::Stdout, bytes)
+    }
+}
+
+/// Where a task's log lies: a folder by the last hex digit of its start time.
+pub fn log_path(upid: &str) -> String {
+    let start = upid.split(':').nth(4).unwrap_or_default();
+    format!("/var/log/pve/tasks/{}/{upid}", start.chars().last().unwrap_or('0'))
+}
+
+pub const INDEX: &str = "/var/log/pve/tasks/index";
+
+/// Runs `body` as a task of `kind` for guest `id`. Its error text goes to the caller's stderr.
+pub async fn fork_worker<B>(call: &Call<'_>, kind: &str, id: &str, body: B) -> Task
+where
+    B: AsyncFnOnce(&Call<'_>) -> Run<()>,
+{
+    let clock = &call.node.world.clock;
+    let pid = u32::from_be_bytes(call.node.world.fresh_bytes()[..4].try_into().unwrap_or_default()) % 4_000_000 + 2000;
+    let start = clock.now_s();
+    let pstart = (start - 1_700_000_000) * 100;
+    let upid = format!("UPID:{}:{pid:08X}:{pstart:08X}:{start:08X}:{kind}:{id}:root@pam:", call.node.name());
+    let path = log_path(&upid);
+    let (node, log) = (call.node.clone(), path.clone());
+    let tee = Tee {
+        caller: call.process.out.clone(),
+        // A task whose log can't be written goes on, as PVE's does.
+        log: Mutex::new(Box::new(move |bytes| drop(node.append(&log, bytes)))),
+    };
+    let _ = call.node.append(&path, "");
+    let worker = Call { node: call.node, process: call.process, out: Output(Arc::new(tee)), worker: true };
+    let result = body(&worker).await;
+    let status = match &result {
+        Ok(()) => "OK".to_owned(),
+        Err(die) => die.summary(),
+    };
+    let last = if result.is_ok() { "TASK OK".to_owned() } else { format!("TASK ERROR: {status}") };
+    let _ = call.node.append(&path, format!("{last}\n"));
+    let _ = call.node.append(INDEX, format!("{upid} {:08X} {status}\n", clock.now_s()));
+    match &result {
+        Err(Die::Text { text, .. }) => drop(call.process.out.error(text.trim_end_matches('\n'))),
+        Err(Die::Interrupted) => drop(call.process.out.error("interrupted by signal")),
+        Err(die @ Die::Parameters { .. }) => drop(call.process.out.error(die.summary())),
+        Ok(()) | Err(Die::BrokenPipe) => {}
+    }
+    Task { upid, result }
+}
