@@ -88,7 +88,8 @@ impl<'a> Call<'a> {
 
     /// A line on stderr (which is stdout in a worker).
     pub fn warn(&self, text: impl AsRef<str>) -> Run<()> {
-        Ok(if self.worker { self.out.line(text)? } else { self.out.error(text)? })
+        let written = if self.worker { self.out.line(text) } else { self.out.error(text) };
+        Ok(written?)
     }
 
     /// Work of so many seconds on a real node; SIGTERM ends it early.

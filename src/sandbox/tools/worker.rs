@@ -1,8 +1,9 @@
 //! `fork_worker`: a task in the foreground, its two streams merged, its log and its line in the task index
 //! (contract §0.2).
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
+use super::super::node::SandboxNode;
 use super::super::process::{Closed, Output, Sink, Stream};
 use super::call::{Call, Die, Run};
 
@@ -30,12 +31,14 @@ impl Task {
 /// Copies a worker's lines to the task log and to the caller's stdout.
 struct Tee {
     caller: Output,
-    log: Mutex<Box<dyn FnMut(&[u8]) + Send>>,
+    node: SandboxNode,
+    log: String,
 }
 
 impl Sink for Tee {
     fn write(&self, _: Stream, bytes: &[u8]) -> Result<(), Closed> {
-        (self.log.lock().unwrap_or_else(|poisoned| poisoned.into_inner()))(bytes);
+        // A task whose log can't be written goes on, as PVE's does.
+        let _ = self.node.append(&self.log, bytes);
         self.caller.0.write(Stream::Stdout, bytes)
     }
 }
@@ -59,12 +62,7 @@ where
     let pstart = (start - 1_700_000_000) * 100;
     let upid = format!("UPID:{}:{pid:08X}:{pstart:08X}:{start:08X}:{kind}:{id}:root@pam:", call.node.name());
     let path = log_path(&upid);
-    let (node, log) = (call.node.clone(), path.clone());
-    let tee = Tee {
-        caller: call.process.out.clone(),
-        // A task whose log can't be written goes on, as PVE's does.
-        log: Mutex::new(Box::new(move |bytes| drop(node.append(&log, bytes)))),
-    };
+    let tee = Tee { caller: call.process.out.clone(), node: call.node.clone(), log: path.clone() };
     let _ = call.node.append(&path, "");
     let worker = Call { node: call.node, process: call.process, out: Output(Arc::new(tee)), worker: true };
     let result = body(&worker).await;
