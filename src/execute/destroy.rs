@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use super::commands;
 use super::failure::{StepError, failure};
 use super::mutate::locked;
 use super::read_back::Seen;
@@ -11,11 +10,14 @@ use super::verify;
 use crate::model::ids::StorageName;
 use crate::model::mark::{Mark, MarkSubject};
 use crate::model::vm_config::VmConfig;
+use crate::pve::commands;
 use crate::pve::property::Properties;
 use crate::remote::Remote;
 
 /// Seconds a guest is given to shut down before it is stopped by force.
 const SHUTDOWN_S: u32 = 120;
+/// Seconds for a guest whose disk goes anyway.
+pub(super) const HARDLY_S: u32 = 5;
 
 impl<R: Remote> StepRun<R> {
     pub(super) async fn destroy_step(&self, mark: &Mark, half_made: bool) -> Result<(), StepError> {
@@ -65,7 +67,7 @@ impl<R: Remote> StepRun<R> {
                 return Err(locked(&self.subject(), config.lock().unwrap_or_default(), self.step.vmid).into());
             }
             if seen.running {
-                self.stop(mark, 0).await?;
+                self.stop(mark, HARDLY_S).await?;
             }
             for storage in &storages {
                 let stray: BTreeSet<String> =

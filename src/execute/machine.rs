@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 
 use tokio::time::Instant;
 
-use super::commands;
 use super::failure::{StepError, failure};
 use super::mutate::{Change, taken};
 use super::read_back::Seen;
@@ -15,6 +14,7 @@ use crate::model::mark::Mark;
 use crate::model::outcome::Stage;
 use crate::model::plan::Settings;
 use crate::model::vm_config::VmConfig;
+use crate::pve::commands;
 use crate::pve::property::{Drive, first_boot_disk};
 use crate::remote::{Remote, Work};
 
@@ -154,7 +154,7 @@ impl<R: Remote> StepRun<R> {
         let verb = name.as_str().rsplit('-').nth(1).unwrap_or_default().to_owned();
         let exit = self.follow(name, &verb).await?;
         if exit != Some(0) {
-            let lines = self.log(name).await?;
+            let lines = self.log(name, super::operation::EVIDENCE_READ).await?;
             let last = super::failure::last_lines(lines.iter().map(String::as_str), 1).concat();
             let how = exit.map_or_else(|| "without an exit code".to_owned(), |exit| format!("with {exit}"));
             self.found(format!("{verb} ended {how}: {last}"));

@@ -9,7 +9,6 @@
 //! Nothing is decided here that a plan could decide, and nothing is believed that the state afterwards does not show.
 
 mod agent;
-mod commands;
 mod destroy;
 mod diagnose;
 mod drive;

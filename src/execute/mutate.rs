@@ -17,6 +17,7 @@ use crate::model::ids::StorageName;
 use crate::model::mark::Mark;
 use crate::model::outcome::Failure;
 use crate::model::vm_config::VmConfig;
+use crate::pve::commands::{self, Command};
 use crate::remote::{Probe, Remote, Work};
 
 /// Between looks at a VM that is being backed up.
@@ -34,9 +35,6 @@ pub(super) struct Change<'a> {
     pub(super) what: &'a str,
     pub(super) mark: &'a Mark,
 }
-
-/// `qm`'s arguments, and the files they name.
-pub(super) type Command = (Vec<String>, Vec<(String, Vec<u8>)>);
 
 impl<R: Remote> StepRun<R> {
     /// Makes a change unless it is made already. `unmet` says what is still wrong with a state (nothing: done); `command`
@@ -114,7 +112,7 @@ impl<R: Remote> StepRun<R> {
         if after.running || keys.is_empty() {
             return Ok(());
         }
-        let ended = self.qm("revert", super::commands::revert(self.step.vmid, &keys)).await?;
+        let ended = self.qm("revert", commands::revert(self.step.vmid, &keys)).await?;
         self.settle(&ended).await;
         Ok(())
     }

@@ -14,12 +14,15 @@ use super::progress::{copied, percent};
 use super::run::StepRun;
 use crate::model::ids::OperationName;
 use crate::model::outcome::Failure;
+use crate::pve::report::log_tail;
 use crate::remote::{Operation, Probe, Remote, Work};
 
 /// Lines of an operation's log that go into a report.
 const EVIDENCE_LINES: usize = 8;
 /// Lines read for it: a copy prints a hundred lines of progress behind the one that matters.
-const EVIDENCE_READ: u32 = 400;
+pub(super) const EVIDENCE_READ: u32 = 400;
+/// Characters of a console line that are shown while a template is baked.
+const BAKE_WIDTH: usize = 60;
 /// How long a lock of PVE's own may stand in the way before the step fails: PVE's own time-outs are 1 to 60 s.
 const LOCK_PATIENCE: Duration = Duration::from_secs(300);
 
@@ -81,7 +84,7 @@ impl<R: Remote> StepRun<R> {
         let operation = Operation { name, work, files };
         self.node.start(&operation).await?;
         let exit = self.follow(&operation.name, verb).await?;
-        let log = if exit == Some(0) { Vec::new() } else { self.log(&operation.name).await? };
+        let log = if exit == Some(0) { Vec::new() } else { self.log(&operation.name, EVIDENCE_READ).await? };
         Ok(Ended { name: operation.name, exit, log, command })
     }
 
@@ -113,8 +116,8 @@ impl<R: Remote> StepRun<R> {
     }
 
     /// The last lines of an operation's log.
-    pub(super) async fn log(&self, name: &OperationName) -> Result<Vec<String>, StepError> {
-        let answer = self.node.probe(&Probe::Operation { name: name.clone(), lines: EVIDENCE_READ }).await?;
+    pub(super) async fn log(&self, name: &OperationName, lines: u32) -> Result<Vec<String>, StepError> {
+        let answer = self.node.probe(&Probe::Operation { name: name.clone(), lines }).await?;
         Ok(super::read_back::operation_log(&answer))
     }
 
@@ -131,7 +134,11 @@ impl<R: Remote> StepRun<R> {
     }
 
     fn tell_progress(&self, verb: &str, line: &str) {
-        let line: String = line.chars().filter(|c| !c.is_control()).collect();
+        let line = log_tail(line.as_bytes()).pop().unwrap_or_default();
+        if verb == "bake" {
+            self.progress(format!("baking: {}", line.trim().chars().take(BAKE_WIDTH).collect::<String>()), None);
+            return;
+        }
         let text = match (copied(&line), doing(verb)) {
             (Some(copied), Some(doing)) => format!("{doing}, {copied}"),
             (None, Some(doing)) => doing.to_owned(),

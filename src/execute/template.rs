@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::commands::{self, BakeOutcome, bake_outcome};
 use super::destroy::nameless_create;
 use super::failure::{StepError, failure, last_lines};
 use super::mutate::{Change, taken};
@@ -16,8 +15,13 @@ use super::run::StepRun;
 use super::verify;
 use crate::model::ids::{ImageDigest, StorageName};
 use crate::model::mark::Mark;
-use crate::model::plan::{BakeStep, Setting, Settings};
+use crate::model::plan::{BakeStep, Settings};
+use crate::pve::cloud_init::{BakeOutcome, bake_outcome};
+use crate::pve::commands;
 use crate::remote::{Probe, PutContent, PutFile, Remote, Work};
+
+/// Lines of a bake's console that are read: its report stands before everything that a shutdown prints.
+const CONSOLE_LINES: u32 = 3000;
 
 impl<R: Remote> StepRun<R> {
     pub(super) async fn fetch_step(
@@ -173,19 +177,18 @@ impl<R: Remote> StepRun<R> {
         };
         self.unlocked(&bake.mark).await?;
         self.node.put(&file).await?;
-        let mut set: Settings = bake.network.iter().map(|(k, v)| (k.clone(), Setting::Text(v.clone()))).collect();
-        set.insert("cicustom".to_owned(), Setting::Text(format!("vendor={}", bake.snippet_volume)));
+        let set = commands::bake_settings(bake);
         let none = BTreeSet::new();
         self.set_step(&bake.mark, &set, &none, &none).await?;
 
         self.progress("baking: starting", None);
         let work = Work::Bake { vmid: self.step.vmid, timeout_s: bake.timeout_s };
         let ended = self.operate("bake", work, Vec::new()).await?;
-        let console = self.log(&ended.name).await?.join("\n");
+        let console = self.log(&ended.name, CONSOLE_LINES).await?.join("\n");
         let outcome = bake_outcome(&console);
         let running = self.read_back().await?.running;
         if running {
-            self.stop(&bake.mark, 0).await?;
+            self.stop(&bake.mark, super::destroy::HARDLY_S).await?;
         }
         if running || ended.exit != Some(0) || outcome != BakeOutcome::Ok {
             self.node.remove(&bake.snippet_path).await?;
@@ -208,7 +211,7 @@ impl<R: Remote> StepRun<R> {
     ) -> crate::model::outcome::Failure {
         let name = self.subject();
         let (summary, next) = match outcome {
-            BakeOutcome::Failed { module } => (
+            BakeOutcome::Failed { module, .. } => (
                 format!("{name}: the bake failed in {module}"),
                 "mend vm_template.bake (packages, commands) or its network; then run apply again: the template is made anew",
             ),
@@ -226,7 +229,10 @@ impl<R: Remote> StepRun<R> {
             ),
         };
         let mut failure = ended.failure("bake-failed", summary, next);
-        failure.evidence = last_lines(console.lines(), 12);
+        failure.evidence = match outcome {
+            BakeOutcome::Failed { lines, .. } if !lines.is_empty() => last_lines(lines.iter().map(String::as_str), 12),
+            BakeOutcome::Failed { .. } | BakeOutcome::Ok | BakeOutcome::Silent => last_lines(console.lines(), 12),
+        };
         failure
     }
 

@@ -23,6 +23,7 @@ fn is_met(config: &VmConfig, key: &str, setting: &Setting) -> bool {
     let now = config.next(key);
     match setting {
         Setting::Description(mark) => Mark::find(&config.description).as_ref() == Some(mark),
+        Setting::SshKeys(keys) if sshkeys::key_lines(keys).is_empty() => now.is_none(),
         Setting::SshKeys(keys) => now.is_some_and(|now| sshkeys::lines(now) == sshkeys::key_lines(keys)),
         Setting::Tags(wanted) => tags(now.unwrap_or_default()).is_superset(wanted),
         Setting::Net { model, bridge, vlan } => now

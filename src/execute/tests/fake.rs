@@ -220,7 +220,9 @@ impl State {
         let args = match work {
             Work::Qm { args } => args,
             Work::FreeVolume { volume } => {
-                self.volumes.values_mut().for_each(|volumes| drop(volumes.remove(volume)));
+                self.volumes.values_mut().for_each(|volumes| {
+                    volumes.remove(volume);
+                });
                 return Ok(());
             }
             Work::Download { .. } | Work::Bake { .. } => return Ok(()),
