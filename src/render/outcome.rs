@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::failure;
 use super::layout::{Table, paragraph};
 use super::line::{Line, Look, Page, Tone};
-use super::steps::subject_text;
+use super::steps::{same_resource, subject_text};
 use super::values::{count, duration};
 use crate::model::outcome::{MachineReport, Outcome, Stage, StepReport, StepResult};
 use crate::model::plan::{Change, ChangeAction, Count, Plan, StepId, Summary, Target};
@@ -212,7 +212,10 @@ fn parts(done: &Count, planned: &Count, all: bool) -> Vec<String> {
 
 /// Every step of the change's resource is done.
 fn is_done(plan: &Plan, outcome: &Outcome, change: &Change) -> bool {
-    let mut steps = plan.steps.iter().filter(|step| step.subject == change.target && step.node == change.node);
+    let mut steps = {
+        let own = (&change.target, &change.node);
+        plan.steps.iter().filter(move |step| same_resource(own, (&step.subject, &step.node)))
+    };
     change.action != ChangeAction::None
         && steps.all(|step| outcome.steps.get(&step.id).is_some_and(|report| report.result == StepResult::Done))
 }

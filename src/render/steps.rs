@@ -1,5 +1,6 @@
 //! Steps and resources in words and addresses.
 
+use crate::model::ids::{NodeName, Vmid};
 use crate::model::plan::{Action, Step, Target};
 
 /// What a step does, without its subject: `clone template 9000`, `start`.
@@ -38,8 +39,17 @@ pub fn address(target: &Target, node: &str) -> String {
     }
 }
 
+/// Whether two steps (or a change and a step), each with its subject and node, are about one resource. A machine is one
+/// wherever its steps run: a clone from shared storage runs on the template's node. Templates are one for each node.
+pub(crate) fn same_resource((target, node): (&Target, &NodeName), (other, other_node): (&Target, &NodeName)) -> bool {
+    match target {
+        Target::Template { .. } => target == other && node == other_node,
+        Target::Machine { .. } => target == other,
+    }
+}
+
 /// `template 9000` or the machine's name: how progress and reports call it.
-pub fn subject_text(target: &Target, vmid: crate::model::ids::Vmid) -> String {
+pub fn subject_text(target: &Target, vmid: Vmid) -> String {
     match target {
         Target::Template { .. } => format!("template {vmid}"),
         Target::Machine { name, .. } => name.to_string(),

@@ -3,8 +3,13 @@
 #![allow(clippy::unwrap_used, reason = "a sample that can not be made is a failed test")]
 
 mod apply;
+#[allow(dead_code, reason = "builders shared with the planner's tests")]
+#[path = "../planner/build.rs"]
+mod build;
+mod formats;
 mod json;
 mod observed;
+mod planned;
 mod samples;
 mod saved;
 mod scenarios;

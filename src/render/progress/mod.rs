@@ -10,9 +10,9 @@ use std::collections::BTreeMap;
 pub use stream::Stream;
 
 use super::digest::plan_digest;
-use super::steps::subject_text;
+use super::steps::{same_resource, subject_text};
 use super::values::count;
-use crate::model::ids::{NodeName, Vmid};
+use crate::model::ids::NodeName;
 use crate::model::outcome::{Event, EventKind};
 use crate::model::plan::{Action, ChangeAction, Plan, StepId, Target};
 
@@ -61,7 +61,6 @@ enum Phase {
 struct Row {
     node: NodeName,
     subject: Target,
-    vmid: Vmid,
     name: String,
     /// What it is in the end: `ready`, `deleted`, `done`.
     end: &'static str,
@@ -81,18 +80,18 @@ impl Progress {
     pub fn new(plan: &Plan) -> Self {
         let mut rows: Vec<Row> = Vec::new();
         for step in &plan.steps {
-            match rows
-                .iter_mut()
-                .find(|row| row.subject == step.subject && row.node == step.node && row.vmid == step.vmid)
-            {
+            let same = |row: &&mut Row| same_resource((&row.subject, &row.node), (&step.subject, &step.node));
+            match rows.iter_mut().find(same) {
                 Some(row) => {
                     row.steps.push(step.id);
                     row.end = end(&step.action);
+                    // Where and as what it is in the end: a replaced one has a new id, a clone may come from elsewhere.
+                    row.node = step.node.clone();
+                    row.name = subject_text(&step.subject, step.vmid);
                 }
                 None => rows.push(Row {
                     node: step.node.clone(),
                     subject: step.subject.clone(),
-                    vmid: step.vmid,
                     name: subject_text(&step.subject, step.vmid),
                     end: end(&step.action),
                     steps: vec![step.id],

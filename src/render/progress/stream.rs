@@ -10,7 +10,7 @@ use crate::model::ids::{NodeName, Vmid};
 use crate::model::outcome::{Event, EventKind, Failure, Outcome};
 use crate::model::plan::{Change, ChangeAction, Plan, StepId, Summary, Target};
 use crate::render::outcome::{Applied, applied, failures};
-use crate::render::steps::address;
+use crate::render::steps::{address, same_resource};
 use crate::render::text::summary_line;
 
 /// Version of the stream's shape.
@@ -65,8 +65,10 @@ impl<'a> Stream<'a> {
         let Some(step) = self.plan.steps.iter().find(|step| step.id == id) else { return Vec::new() };
         let address = address(&step.subject, step.node.as_str());
         let hook = |more: Value| {
-            let change =
-                self.plan.changes.iter().find(|change| change.target == step.subject && change.node == step.node);
+            let change = {
+                let own = (&step.subject, &step.node);
+                self.plan.changes.iter().find(|change| same_resource(own, (&change.target, &change.node)))
+            };
             let mut hook = json!({
                 "resource": resource(&step.subject, &step.node, step.vmid),
                 "action": change.map(|change| action(change.action)),
@@ -109,7 +111,7 @@ impl<'a> Stream<'a> {
                     .plan
                     .steps
                     .iter()
-                    .filter(|other| other.subject == step.subject && other.node == step.node)
+                    .filter(|other| same_resource((&step.subject, &step.node), (&other.subject, &other.node)))
                     .all(|other| self.done.contains(&other.id));
                 let kind = if over { "apply_complete" } else { "apply_progress" };
                 let said = format!("{address}: {} done", step.action.verb());

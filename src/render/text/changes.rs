@@ -1,19 +1,21 @@
 //! Machines that exist: updated, replaced, finished, deleted or left alone.
 
-use super::{PlanView, creates, fields, heading, name, subject, symbol};
-use crate::model::ids::Role;
-use crate::model::plan::{Action, Change, ChangeAction, Effect, HazardKind, Plan, Target};
+use super::fields::{self, Effects};
+use super::{PlanView, creates, heading, name, subject, symbol};
+use crate::model::plan::{Action, Change, ChangeAction, Plan};
 use crate::render::layout::Table;
 use crate::render::line::{Line, Page, Tone};
+use crate::render::steps::same_resource;
 use crate::render::values::count;
 
 /// One change with its fields.
 pub(super) fn single(page: &mut Page, view: &PlanView<'_>, change: &Change) {
     let place = format!("VM {} on {}", change.vmid, change.node);
+    let power = Power::of(view.plan, change);
     let said = match change.action {
         ChangeAction::Create => format!("will be created ({place})"),
-        ChangeAction::Update => format!("({place}) will be updated in-place{}", reboot(view.plan, change)),
-        ChangeAction::Resume => format!("({place}) will be finished"),
+        ChangeAction::Update => format!("({place}) will be {}", power.update(change)),
+        ChangeAction::Resume => format!("({place}) will be {}", power.resume()),
         ChangeAction::Replace => format!("({place}) must be replaced"),
         ChangeAction::Delete => format!("({place}) will be destroyed"),
         ChangeAction::None => format!("({place}) is left as it is"),
@@ -26,29 +28,70 @@ pub(super) fn single(page: &mut Page, view: &PlanView<'_>, change: &Change) {
         row(page, view, change);
         return;
     }
-    fields::draw(page, view, &change.fields, change.action != ChangeAction::Create);
+    let effects = match (change.action, power) {
+        (ChangeAction::Create | ChangeAction::Replace, _) => Effects::Hidden,
+        (_, Power::Rebooted) => Effects::Rebooted,
+        (_, Power::Kept | Power::Started | Power::Stopped) => Effects::Shown,
+    };
+    if effects != Effects::Hidden || view.verbose {
+        fields::draw(page, view, &change.fields, effects);
+    } else {
+        row(page, view, change);
+    }
     if change.unchanged_fields > 0 {
         let hidden = format!("      ({} hidden)", count(change.unchanged_fields, "unchanged field"));
         page.push(Line::new().tone(Tone::Dim, hidden));
     }
 }
 
-/// What a change that can't happen live means for the machine.
-fn reboot(plan: &Plan, change: &Change) -> String {
-    let Target::Machine { role, .. } = &change.target else { return String::new() };
-    let stops =
-        plan.steps.iter().any(|step| step.subject == change.target && matches!(step.action, Action::Shutdown { .. }));
-    if stops {
-        return ", with a reboot".to_owned();
+/// What the steps do to a machine's power.
+#[derive(Clone, Copy)]
+enum Power {
+    Kept,
+    Started,
+    Stopped,
+    Rebooted,
+}
+
+impl Power {
+    fn of(plan: &Plan, change: &Change) -> Self {
+        let mut steps = {
+            let own = (&change.target, &change.node);
+            plan.steps.iter().filter(move |step| same_resource(own, (&step.subject, &step.node)))
+        };
+        let has = |found: fn(&Action) -> bool| steps.clone().any(|step| found(&step.action));
+        let (starts, stops) = (
+            has(|action| matches!(action, Action::Start { .. })),
+            has(|action| matches!(action, Action::Shutdown { .. })),
+        );
+        // A machine that is cloned or configured first is more than started.
+        let only_started = steps.all(|step| matches!(step.action, Action::Start { .. } | Action::Ready(_)));
+        match (starts, stops) {
+            (true, true) => Power::Rebooted,
+            (false, true) => Power::Stopped,
+            (true, false) if only_started || change.action == ChangeAction::Update => Power::Started,
+            (true | false, false) => Power::Kept,
+        }
     }
-    if !change.fields.iter().any(|field| field.effect == Effect::Reboot) {
-        return String::new();
+
+    fn update(self, change: &Change) -> &'static str {
+        match (self, change.fields.is_empty()) {
+            (Power::Kept, _) => "updated in-place",
+            (Power::Started, false) => "updated and started",
+            (Power::Stopped, false) => "updated and shut down",
+            (Power::Rebooted, false) => "updated, with a reboot",
+            (Power::Started, true) => "started",
+            (Power::Stopped, true) => "shut down",
+            (Power::Rebooted, true) => "rebooted, for what waits for it",
+        }
     }
-    let kind = match role {
-        Role::Master => HazardKind::RebootMasters,
-        Role::Worker => HazardKind::RebootWorkers,
-    };
-    format!("; part of it takes effect at its next reboot (--accept {kind} reboots it now)")
+
+    fn resume(self) -> &'static str {
+        match self {
+            Power::Started => "started",
+            Power::Kept | Power::Stopped | Power::Rebooted => "finished",
+        }
+    }
 }
 
 /// A change without fields: where it is, in one line.

@@ -1,6 +1,7 @@
 //! Machines to be made: one table for each kind (pool, size, network), one line for each machine.
 
-use super::{PlanView, fields, heading, name, symbol};
+use super::fields::{self, Effects};
+use super::{PlanView, heading, name, symbol};
 use crate::model::desired::{Address, Network};
 use crate::model::ids::{MachineId, Pool};
 use crate::model::plan::{Change, MachineSpec, Target};
@@ -61,7 +62,7 @@ pub(super) fn draw(page: &mut Page, view: &PlanView<'_>, kind: &Kind<'_>, change
     if view.verbose {
         for change in changes {
             page.push(Line::new().text("      ").text(name(&change.target)).text(":"));
-            fields::draw(page, view, &change.fields, false);
+            fields::draw(page, view, &change.fields, Effects::Hidden);
         }
     }
 }

@@ -12,8 +12,18 @@ const EDGE: usize = 6;
 /// Columns that names take at least, so that blocks look alike.
 const NAME_WIDTH: usize = 12;
 
-/// `effects`: say when each takes effect; of no interest for what is new altogether.
-pub(super) fn draw(page: &mut Page, view: &PlanView<'_>, fields: &[FieldChange], effects: bool) {
+/// Whether and how fields say when they take effect.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Effects {
+    /// Of no interest: all is new.
+    Hidden,
+    /// The machine stays up.
+    Shown,
+    /// The machine is stopped and started by this plan.
+    Rebooted,
+}
+
+pub(super) fn draw(page: &mut Page, view: &PlanView<'_>, fields: &[FieldChange], effects: Effects) {
     let columns = view.look.columns();
     let names = fields.iter().map(|field| field.field.width()).max().unwrap_or(0).max(NAME_WIDTH);
     let rows: Vec<Row> = fields.iter().map(|field| Row::of(field, names, effects)).collect();
@@ -39,7 +49,7 @@ struct Row {
 }
 
 impl Row {
-    fn of(field: &FieldChange, names: usize, effects: bool) -> Self {
+    fn of(field: &FieldChange, names: usize, effects: Effects) -> Self {
         let start = edge(field).text(&field.field).pad_to(EDGE + names + 2);
         Self { start, values: Values::of(field), comment: comment(field, effects) }
     }
@@ -119,13 +129,14 @@ fn edge(field: &FieldChange) -> Line {
 }
 
 /// `# live; the guest grows it at its next boot`.
-fn comment(field: &FieldChange, effects: bool) -> Line {
-    let effect = effects.then_some(match field.effect {
-        Effect::Live => "live",
-        Effect::NextBoot => "at next boot",
-        Effect::Reboot => "reboot",
-        Effect::Recreate => "forces replacement",
-    });
+fn comment(field: &FieldChange, effects: Effects) -> Line {
+    let effect = match (field.effect, effects) {
+        (_, Effects::Hidden) => None,
+        (Effect::Live, _) => Some("live"),
+        (Effect::NextBoot | Effect::Reboot, Effects::Rebooted) => Some("by the reboot"),
+        (Effect::NextBoot | Effect::Reboot, Effects::Shown) => Some("at its next reboot"),
+        (Effect::Recreate, _) => Some("forces replacement"),
+    };
     let said: Vec<&str> = effect.into_iter().chain(field.comment.as_deref()).collect();
     if said.is_empty() { Line::new() } else { Line::new().tone(Tone::Dim, format!("# {}", said.join("; "))) }
 }

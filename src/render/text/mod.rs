@@ -42,13 +42,7 @@ pub fn plan_text(view: &PlanView<'_>) -> String {
     let plan = view.plan;
     let mut page = Page::new();
     intro(&mut page, view);
-    for block in blocks(&plan.changes) {
-        page.gap();
-        draw_block(&mut page, view, &block);
-    }
-    if plan.has_changes() {
-        nodes::draw(&mut page, view);
-    }
+    changes(&mut page, view);
     verdicts::notes(&mut page, view);
     verdicts::checks(&mut page, view);
     verdicts::hazards(&mut page, view);
@@ -56,6 +50,23 @@ pub fn plan_text(view: &PlanView<'_>) -> String {
     verdicts::refusal(&mut page, view);
     page.push(summary::summary(plan));
     page.finish(view.look)
+}
+
+/// The changes alone and the nodes before and after, without what stands in the way and the summary.
+pub(crate) fn changes_text(view: &PlanView<'_>) -> String {
+    let mut page = Page::new();
+    changes(&mut page, view);
+    page.finish(view.look)
+}
+
+fn changes(page: &mut Page, view: &PlanView<'_>) {
+    for block in blocks(&view.plan.changes) {
+        page.gap();
+        draw_block(page, view, &block);
+    }
+    if view.plan.has_changes() {
+        nodes::draw(page, view);
+    }
 }
 
 fn intro(page: &mut Page, view: &PlanView<'_>) {

@@ -1,6 +1,7 @@
 //! Templates: one block for those that are made alike, the nodes side by side.
 
-use super::{PlanView, fields, heading, symbol};
+use super::fields::{self, Effects};
+use super::{PlanView, heading, symbol};
 use crate::model::plan::{Change, ChangeAction, TemplateNote};
 use crate::render::layout::{paragraph, side_by_side};
 use crate::render::line::{Line, Page, Tone};
@@ -43,7 +44,7 @@ pub(super) fn draw(page: &mut Page, view: &PlanView<'_>, action: ChangeAction, n
     if view.verbose
         && let Some(first) = changes.first()
     {
-        fields::draw(page, view, &first.fields, false);
+        fields::draw(page, view, &first.fields, Effects::Hidden);
     }
 }
 

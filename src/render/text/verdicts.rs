@@ -61,7 +61,9 @@ fn draw_check(page: &mut Page, columns: usize, group: &Group<'_>) {
         Verdict::Unknown => (Tone::Warn, "? unknown"),
         Verdict::Passed => (Tone::Good, "✔ passed"),
     };
-    let about: Vec<&str> = group.about.iter().copied().filter(|about| !about.is_empty()).collect();
+    // Named once: many messages name what they are about.
+    let news = |about: &&str| !about.is_empty() && !check.message.contains(about);
+    let about: Vec<&str> = group.about.iter().copied().filter(news).collect();
     let message =
         if about.is_empty() { check.message.clone() } else { format!("{}: {}", about.join(", "), check.message) };
     let prefix = Line::new().tone(tone, format!("{word} {}: ", check.id));
