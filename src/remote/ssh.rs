@@ -1,5 +1,6 @@
 //! `Remote` over real SSH: each request is one fixed program on the node.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
@@ -12,7 +13,6 @@ use super::{
     Answer, Follower, Lock, LockAnswer, LockAsk, LoginAnswer, LoginAsk, ObserveAsk, Operation, Probe, PutContent,
     PutFile, Remote, RemoteError, RemoteErrorKind, Work, follow, lock, login, program,
 };
-use crate::error::Fault;
 use crate::model::desired::{NodeTarget, SshSettings};
 use crate::model::ids::{NodeName, OperationName};
 
@@ -31,29 +31,38 @@ pub struct Ssh {
     end: CancellationToken,
 }
 
+/// Why not even a connection can be tried.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    #[error("cannot make a private folder for SSH connections: {0}")]
+    Folder(std::io::Error),
+    #[error("cannot read {}: {cause}", file.display())]
+    ConfigFile { file: PathBuf, cause: std::io::Error },
+}
+
+impl SetupError {
+    /// The next step.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            SetupError::Folder(_) => "make $XDG_RUNTIME_DIR or /tmp writable",
+            SetupError::ConfigFile { .. } => "correct ssh.config_file in config.yaml",
+        }
+    }
+}
+
 impl Ssh {
     /// Connects to nothing yet. Must live within a tokio runtime when used.
     ///
     /// # Errors
     /// When the private folder for the connections cannot be made, or `ssh.config_file` can't be read (ssh would pass over
     /// it in silence).
-    pub fn new(settings: &SshSettings, nodes: &[NodeTarget]) -> Result<Self, Fault> {
+    pub fn new(settings: &SshSettings, nodes: &[NodeTarget]) -> Result<Self, SetupError> {
         if let Some(file) = &settings.config_file
-            && let Err(error) = std::fs::File::open(file)
+            && let Err(cause) = std::fs::File::open(file)
         {
-            return Err(Fault::new(
-                "ssh-config",
-                format!("cannot read {}: {error}", file.display()),
-                "correct ssh.config_file in config.yaml",
-            ));
+            return Err(SetupError::ConfigFile { file: file.clone(), cause });
         }
-        let connections = Connections::new(settings, nodes).map_err(|error| {
-            Fault::new(
-                "control-folder",
-                format!("cannot make a private folder for SSH connections: {error}"),
-                "make $XDG_RUNTIME_DIR or /tmp writable",
-            )
-        })?;
+        let connections = Connections::new(settings, nodes).map_err(SetupError::Folder)?;
         Ok(Self {
             connections: Arc::new(connections),
             sudo: settings.sudo,

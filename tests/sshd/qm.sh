@@ -25,13 +25,14 @@ case $1 in
     ;;
   start) # VMID: a QEMU that says what $ROOT/boot-VMID (a shell script) says on its serial console, and ends with it
     [ -e "$ROOT/boot-$2" ] || { echo "start failed: no such VM" >&2; exit 255; }
-    rm -f "$ROOT/run/qemu-server/$2.serial0"
+    rm -f "$ROOT/run/qemu-server/$2.serial0" "$ROOT/started-$2"
     setsid sh -c '
       echo $$ >"$ROOT/run/qemu-server/$1.pid"
-      socat "UNIX-LISTEN:$ROOT/run/qemu-server/$1.serial0" "EXEC:sh $ROOT/boot-$1" 
+      : >"$ROOT/started-$1"
+      socat "UNIX-LISTEN:$ROOT/run/qemu-server/$1.serial0" "EXEC:sh $ROOT/boot-$1"
       rm -f "$ROOT/run/qemu-server/$1.pid"
     ' qemu "$2" -pidfile "$ROOT/run/qemu-server/$2.pid" </dev/null >/dev/null 2>&1 &
-    until [ -S "$ROOT/run/qemu-server/$2.serial0" ]; do sleep 0.02; done
+    until [ -e "$ROOT/started-$2" ]; do sleep 0.02; done
     ;;
   agent) # VMID COMMAND
     mkdir "$ROOT/agent-$2" && echo "in $2" >>"$ROOT/agents"
