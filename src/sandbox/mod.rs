@@ -2,6 +2,7 @@
 
 pub mod clock;
 pub mod contents;
+pub mod demo;
 pub mod faults;
 pub mod flock;
 pub mod fs;
@@ -11,6 +12,7 @@ pub mod image_server;
 pub mod leases;
 pub mod node;
 pub mod process;
+pub mod programs;
 pub mod remote;
 pub mod statd;
 pub mod tools;

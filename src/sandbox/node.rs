@@ -311,7 +311,7 @@ fn vmlist(version: u64, guests: &[(u32, String, &str)], versions: &std::collecti
 }
 
 /// `storage.cfg` as PVE writes it: one section a storage, tab-indented.
-fn storage_cfg(realm: &RealmSpec) -> String {
+pub(super) fn storage_cfg(realm: &RealmSpec) -> String {
     use super::world::StorageKind;
     let mut text = String::new();
     for storage in &realm.storages {

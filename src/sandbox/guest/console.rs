@@ -33,8 +33,13 @@ impl Boot {
             lines.push((at, "[  OK  ] Started QEMU Guest Agent.".to_owned()));
         }
         if let Some(at) = times.bake_report.filter(|_| self.bake().is_some_and(|bake| bake.reports)) {
-            lines.push((at.saturating_sub(500), "status: done".to_owned()));
-            lines.push((at, format!("pvekube-bake: {}", self.bake_result())));
+            match self.bake_result() {
+                Ok(()) => lines.push((at, "pvekube-bake: ok".to_owned())),
+                Err((what, said)) => {
+                    lines.push((at.saturating_sub(1), format!("pvekube-bake| {said}")));
+                    lines.push((at, format!("pvekube-bake: failed: {what}")));
+                }
+            }
         }
         if let Some(at) = times.powers_off {
             lines.push((at.saturating_sub(800), "[  OK  ] Reached target System Power Off.".to_owned()));

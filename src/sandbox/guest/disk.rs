@@ -1,6 +1,6 @@
 //! What a guest's disk holds: the lineage from image through bake and clone to the machine's own boots.
 //!
-//! A volume's content is either an image file's bytes (right after an import) or a `Disk` as JSON; copying a volume copies it.
+//! It is what an image file says of itself (`image_server`), then what bake and boots made of it; copies carry it along.
 
 use std::collections::BTreeSet;
 
@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use super::seed::Seed;
 use super::{Boot, GuestFault, Running};
 
-/// Marks a content of ours in an image file or a volume.
-pub const MAGIC: &str = "{\"pvekube-sandbox-disk\":1,";
+/// Before what is ours in an image file or a volume.
+pub const MAGIC: &[u8] = b"\npvekube-sandbox-disk ";
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Disk {
@@ -38,19 +38,16 @@ pub struct Disk {
 impl Disk {
     /// The content of a volume or an image file. What is neither is a disk with nothing to boot.
     pub fn read(content: &[u8]) -> Disk {
-        let magic = MAGIC.as_bytes();
-        let Some(start) = content.windows(magic.len()).position(|window| window == magic) else {
+        let Some(start) = content.windows(MAGIC.len()).position(|window| window == MAGIC) else {
             return Disk::default();
         };
-        let mut values = serde_json::Deserializer::from_slice(&content[start..]).into_iter::<Disk>();
+        let mut values = serde_json::Deserializer::from_slice(&content[start + MAGIC.len()..]).into_iter::<Disk>();
         values.next().and_then(Result::ok).unwrap_or_default()
     }
 
-    /// As a volume's content.
+    /// As a volume's content, or a part of an image file.
     pub fn write(&self) -> Vec<u8> {
-        let body = serde_json::to_string(self).unwrap_or_default();
-        let rest = body.strip_prefix('{').unwrap_or("}");
-        format!("{MAGIC}{rest}").into_bytes()
+        [MAGIC, &serde_json::to_vec(self).unwrap_or_default(), b"\n"].concat()
     }
 
     pub fn is_bootable(&self) -> bool {
@@ -79,10 +76,11 @@ impl Boot {
         } else if disk.host_keys.is_none() {
             disk.host_keys = Some(format!("{} {}", self.uuid, self.started_ms));
         }
-        if reached(times.cloud_init_done) && self.packages_reachable() {
-            disk.packages.extend(self.missing_packages());
+        let installed = if times.bake_report.is_some() { times.bake_report } else { times.cloud_init_done };
+        if reached(installed) && self.packages_reachable() {
+            disk.packages.extend(self.missing_packages().into_iter().filter(|name| !is_no_package(name)));
         }
-        if reached(times.bake_report) {
+        if reached(times.bake_report) && self.bake_result().is_ok() {
             self.clean(&mut disk);
         }
         disk
@@ -102,13 +100,15 @@ impl Boot {
         }
     }
 
-    /// What the bake says on the console: `ok`, or `failed: …`.
-    pub fn bake_result(&self) -> String {
+    /// What the bake reports: `ok`, or what failed and the last lines that it printed (bake.sh).
+    pub fn bake_result(&self) -> Result<(), (String, String)> {
         let failed = self.faults.iter().find_map(|fault| match fault {
-            GuestFault::BakeFails { message } => Some(message.clone()),
-            GuestFault::CloudInitFails { module, message } => Some(format!("{module}: {message}")),
-            GuestFault::AgentSilent => Some("qemu-guest-agent is not running".to_owned()),
-            GuestFault::AgentError
+            GuestFault::BakeFails { message } => Some((message.clone(), "it was told to fail".to_owned())),
+            GuestFault::AgentSilent => {
+                Some(("service qemu-guest-agent (exit 1)".to_owned(), "inactive (dead)".to_owned()))
+            }
+            GuestFault::CloudInitFails { .. }
+            | GuestFault::AgentError
             | GuestFault::ExecForbidden
             | GuestFault::BootHangs
             | GuestFault::SlowBoot
@@ -123,14 +123,22 @@ impl Boot {
             | GuestFault::BakeHangs
             | GuestFault::Containers => None,
         });
-        if let Some(message) = failed {
-            return format!("failed: {message}");
+        if let Some(failure) = failed {
+            return Err(failure);
         }
-        let missing = self.missing_packages();
-        if !missing.is_empty() && !self.packages_reachable() {
-            return "failed: package_update_upgrade_install".to_owned();
+        let unreachable = !self.packages_reachable();
+        if let Some(package) = self.missing_packages().iter().find(|name| unreachable || is_no_package(name)) {
+            let said = format!("E: Unable to locate package {package}");
+            return Err((format!("package {package} (exit 100)"), said));
         }
-        "ok".to_owned()
+        let commands = self.seed.iter().filter_map(|seed| seed.bake.as_ref()).flat_map(|bake| &bake.commands);
+        for (number, command) in (1..).zip(commands) {
+            // The guest runs no shell: commands that can only fail fail, all others succeed.
+            if matches!(command.trim(), "false" | "exit 1") {
+                return Err((format!("command {number} (exit 1)"), format!("+ {command}")));
+            }
+        }
+        Ok(())
     }
 
     /// The disk as it is when QEMU is stopped now, or ended by itself before now.
@@ -140,4 +148,9 @@ impl Boot {
             Running::Yes | Running::Paused => self.disk_at(now_ms),
         }
     }
+}
+
+/// Names that no package archive of the sandbox has.
+fn is_no_package(name: &str) -> bool {
+    name.starts_with("no-such-") || name == "nonesuch"
 }

@@ -5,22 +5,39 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use super::agent::Reply;
-use super::disk::Disk;
 use super::seed::Seed;
+use super::store;
 use super::{Boot, GuestFault, Running, mix};
 use crate::pve::property::{Net, Properties, boolean, first_boot_disk};
 use crate::sandbox::faults::AgentFault;
 use crate::sandbox::guests::{self, AgentReply, ExecReply, Guests};
+use crate::sandbox::leases;
 use crate::sandbox::node::SandboxNode;
-use crate::sandbox::{contents, leases};
 
-/// Guests without processes: all that they do follows from their records.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Hypervisor;
+/// Guests whose doings all follow from their records. With a launcher each has a real process, too (`programs::kvm`).
+#[derive(Clone, Debug, Default)]
+pub struct Hypervisor {
+    pub launcher: Option<Launcher>,
+}
+
+/// How a real process that stands for QEMU is started.
+#[derive(Clone, Debug)]
+pub struct Launcher {
+    /// pvekube itself.
+    pub program: PathBuf,
+    /// The world's folder.
+    pub folder: PathBuf,
+}
+
+/// How long a started process may take to write its pid file.
+const LAUNCH_PATIENCE: Duration = Duration::from_secs(10);
 
 pub(crate) fn now_ms(node: &SandboxNode) -> u64 {
     (node.world.clock.now() * 1000.0) as u64
@@ -53,6 +70,11 @@ pub fn started(node: &SandboxNode) -> Vec<u32> {
 pub fn settle(node: &SandboxNode, vmid: u32) -> Option<Boot> {
     let boot = record(node, vmid)?;
     let now = now_ms(node);
+    if boot.real_process && process_is_gone(node, vmid) {
+        // Killed: nobody else will put it away.
+        let _ = put_away(node, &boot, now);
+        return None;
+    }
     match boot.running(now) {
         Running::Yes | Running::Paused => Some(boot),
         Running::PoweredOff(_) | Running::Crashed(_) => {
@@ -61,6 +83,12 @@ pub fn settle(node: &SandboxNode, vmid: u32) -> Option<Boot> {
             None
         }
     }
+}
+
+/// A process that wrote its pid file and is not there any more.
+fn process_is_gone(node: &SandboxNode, vmid: u32) -> bool {
+    let Ok(pid) = node.read_text(&pid_path(vmid)) else { return false };
+    !std::path::Path::new(&format!("/proc/{}", pid.trim())).exists()
 }
 
 /// The same for every guest of a node: before anything reads the node's files.
@@ -75,7 +103,7 @@ pub(crate) fn put_away(node: &SandboxNode, boot: &Boot, now: u64) -> io::Result<
     if let Some(volume) = &boot.volume
         && boot.disk.is_bootable()
     {
-        contents::write(node, volume, &boot.final_disk(now).write())?;
+        store::save(node, volume, &boot.final_disk(now))?;
     }
     if let Ok(pid) = node.read_text(&pid_path(boot.vmid)) {
         node.fs().remove_tree(&node.at(&format!("/proc/{}", pid.trim())))?;
@@ -110,7 +138,7 @@ pub(crate) fn boot_record(node: &SandboxNode, start: &guests::Boot) -> io::Resul
         pace: (1000.0 / node.world.clock.speed()).round().clamp(1.0, 1e9) as u32,
         uuid,
         seed: drive.map(|drive| Seed::read(&drive.user, &drive.network, &drive.meta, drive.vendor.as_deref())),
-        disk: volume.as_ref().map(|(volume, _)| Disk::read(&contents::read(node, volume))).unwrap_or_default(),
+        disk: volume.as_ref().map(|(volume, _)| store::load(node, volume)).unwrap_or_default(),
         disk_bytes: volume.as_ref().map_or(0, |(_, bytes)| *bytes),
         macs,
         leases: addresses,
@@ -120,6 +148,7 @@ pub(crate) fn boot_record(node: &SandboxNode, start: &guests::Boot) -> io::Resul
         suspended: false,
         volume: volume.map(|(volume, _)| volume),
         host_keys: node.world.guest_host_keys(),
+        real_process: false,
         name,
     };
     match node.world.faults().agent.get(&start.vmid) {
@@ -145,9 +174,47 @@ pub(crate) fn write_traces(node: &SandboxNode, boot: &Boot, pid: u32) -> io::Res
     node.write(&pid_file, format!("{pid}\n"))
 }
 
+/// The same for a real process: `/proc/PID` of the node is the kernel's own, so that it ends with the process.
+#[cfg(unix)]
+pub(crate) fn write_real_traces(node: &SandboxNode, boot: &Boot, pid: u32) -> io::Result<()> {
+    let root = node.fs().root().ok_or_else(|| io::Error::other("a world in memory has no processes"))?;
+    let link = root.join(format!("nodes/{}/proc/{pid}", node.name()));
+    let _ = std::fs::remove_file(&link);
+    std::os::unix::fs::symlink(format!("/proc/{pid}"), link)?;
+    node.write(&pid_path(boot.vmid), format!("{pid}\n"))
+}
+
+impl Launcher {
+    /// Starts the process in a session of its own and waits for its pid file.
+    fn launch(&self, node: &SandboxNode, boot: &Boot) -> io::Result<()> {
+        let pid_file = pid_path(boot.vmid);
+        let mut command = Command::new("setsid");
+        command.arg("--fork").arg(&self.program).args(["sandbox", "tool", "--dir"]).arg(&self.folder);
+        command.args(["--node", node.name(), "--", "kvm", "-id", &boot.vmid.to_string()]);
+        command.args(["-name", &boot.name, "-pidfile", &pid_file]);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        if !command.status()?.success() {
+            return Err(io::Error::other("QEMU could not be started"));
+        }
+        let until = Instant::now() + LAUNCH_PATIENCE;
+        while !node.exists(&pid_file) {
+            if Instant::now() > until {
+                return Err(io::Error::other("QEMU wrote no pid file"));
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Ok(())
+    }
+}
+
 impl Guests for Hypervisor {
     fn start(&self, node: &SandboxNode, start: &guests::Boot) -> io::Result<()> {
-        let boot = boot_record(node, start)?;
+        let mut boot = boot_record(node, start)?;
+        if let Some(launcher) = &self.launcher {
+            boot.real_process = true;
+            save(node, &boot)?;
+            return launcher.launch(node, &boot);
+        }
         let pid = 2_000 + mix(&[node.name(), &boot.vmid.to_string(), &boot.started_ms.to_string()]) % 4_000_000;
         write_traces(node, &boot, u32::try_from(pid).unwrap_or(2_000))?;
         save(node, &boot)

@@ -11,6 +11,7 @@ pub mod keys;
 pub mod login;
 pub mod network;
 pub mod seed;
+pub(crate) mod store;
 pub mod timeline;
 
 #[cfg(test)]
@@ -57,6 +58,9 @@ pub struct Boot {
     /// Volume id of the boot disk: where the disk is written back to.
     #[serde(default)]
     pub volume: Option<String>,
+    /// A real process stands for its QEMU.
+    #[serde(default)]
+    pub real_process: bool,
     /// Host keys of the machine that really listens (end-to-end tests); empty: made up from the disk.
     #[serde(default)]
     pub host_keys: Vec<String>,

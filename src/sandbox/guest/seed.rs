@@ -39,6 +39,8 @@ pub struct SeedNic {
 /// What the bake's script does, told by its text: a script that forgets a part bakes a disk that shows it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Bake {
+    #[serde(default)]
+    pub commands: Vec<String>,
     pub cleans_cloud_init: bool,
     pub cleans_machine_id: bool,
     pub cleans_host_keys: bool,
@@ -111,13 +113,15 @@ impl Seed {
         }
         let Some(vendor) = self.document("vendor-data", content) else { return };
         self.packages = list(&vendor, "packages").iter().filter_map(Value::as_str).map(str::to_owned).collect();
-        if let Some(bake) = cloud_init::read(content) {
-            self.packages.extend(bake.packages);
+        let ours = cloud_init::read(content);
+        if let Some(bake) = &ours {
+            self.packages.extend(bake.packages.iter().cloned());
             self.packages.insert("qemu-guest-agent".to_owned());
         }
         let commands = format!("{:?}", vendor.get("runcmd"));
         if commands.contains("pvekube-bake") {
             self.bake = Some(Bake {
+                commands: ours.map(|bake| bake.commands).unwrap_or_default(),
                 cleans_cloud_init: commands.contains("cloud-init clean"),
                 cleans_machine_id: commands.contains("/etc/machine-id"),
                 cleans_host_keys: commands.contains("ssh_host_"),

@@ -11,7 +11,7 @@ pub struct Timeline {
     pub network: Option<u64>,
     pub sshd: Option<u64>,
     pub agent: Option<u64>,
-    /// Cloud-init's package module begins; only where a vendor document asks for packages.
+    /// Packages are installed from here on; only where a vendor document asks for some that are missing.
     pub packages: Option<u64>,
     /// `cloud-init status` is no longer `running`.
     pub cloud_init_done: Option<u64>,
@@ -60,25 +60,37 @@ impl Boot {
     }
 
     fn add_cloud_init(&self, times: &mut Timeline, jitter: u64) {
-        let mut done = 18_000 + jitter;
+        let done = 18_000 + jitter;
         if !self.is_new_instance() {
             times.cloud_init_done = Some(done - 5_000);
             return;
         }
-        let missing = self.missing_packages();
-        if !missing.is_empty() {
-            times.packages = Some(14_000 + jitter);
-            done += if self.packages_reachable() { PACKAGES_MS } else { PACKAGES_GIVE_UP_MS };
-            if self.packages_reachable() && missing.contains("qemu-guest-agent") && self.agent_channel {
-                // Debian's package starts its service at once.
-                times.agent = Some(done - 1_000);
-            }
-        }
-        times.cloud_init_done = Some(done);
         let bake = self.seed.as_ref().and_then(|seed| seed.bake.as_ref());
-        if bake.is_some() && !self.has(&GuestFault::BakeHangs) {
-            times.bake_report = Some(done + 2_500);
-            times.powers_off = Some(done + 4_000);
+        // The bake's own unit begins when cloud-init is done; else the package module is part of it.
+        let packages = if bake.is_some() { done + 500 } else { done - 4_000 };
+        let missing = self.missing_packages();
+        let installs = match (missing.is_empty(), self.packages_reachable()) {
+            (true, _) => 0,
+            (false, true) => PACKAGES_MS,
+            (false, false) => PACKAGES_GIVE_UP_MS,
+        };
+        if !missing.is_empty() {
+            times.packages = Some(packages);
+        }
+        let installed = packages + installs;
+        if missing.contains("qemu-guest-agent") && self.packages_reachable() && self.agent_channel {
+            // Debian's package starts its service at once.
+            times.agent = Some(installed - 1_000);
+        }
+        match bake {
+            None => times.cloud_init_done = Some(done + installs),
+            Some(_) => {
+                times.cloud_init_done = Some(done);
+                if !self.has(&GuestFault::BakeHangs) {
+                    times.bake_report = Some(installed + 2_500);
+                    times.powers_off = Some(installed + 4_500);
+                }
+            }
         }
     }
 

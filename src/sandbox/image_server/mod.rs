@@ -17,7 +17,7 @@ use crate::model::ids::ImageDigest;
 /// Ubuntu's cloud images of 2026 are of about this virtual size.
 pub const VIRTUAL_BYTES: u64 = 2252 << 20;
 
-/// An image file's bytes. The guest disk's first sector tells what is installed; only names with `-agent` have the guest
+/// An image file's bytes. A line in its header cluster tells what is installed; only names with `-agent` have the guest
 /// agent in them, as no distribution's image for clouds has.
 pub fn image(name: &str) -> Arc<Vec<u8>> {
     static MADE: Mutex<BTreeMap<String, Arc<Vec<u8>>>> = Mutex::new(BTreeMap::new());

@@ -1,18 +1,18 @@
-//! The smallest qcow2 (version 3) file that is right in every field: one mapped cluster at the guest's offset 0.
+//! The smallest qcow2 (version 3) file that is right in every field: an empty disk, with a line of ours in the space
+//! that the header leaves in its cluster (the guest model reads it).
 
 const CLUSTER_BITS: u32 = 12;
 const CLUSTER: usize = 1 << CLUSTER_BITS;
-/// Set in table entries of clusters that only they use.
-const COPIED: u64 = 1 << 63;
+/// Behind the header and its (empty) list of extensions.
+const GUEST_AT: u64 = 512;
 
-/// `content` is what the guest disk begins with (at most a cluster of it).
-pub(super) fn file(virtual_bytes: u64, content: &[u8]) -> Vec<u8> {
+/// `guest` is what the guest model knows of the disk (it must fit the rest of the cluster).
+pub(super) fn file(virtual_bytes: u64, guest: &[u8]) -> Vec<u8> {
     let per_l2 = (CLUSTER as u64 / 8) << CLUSTER_BITS;
     let l1_entries = virtual_bytes.div_ceil(per_l2);
     let l1_clusters = (l1_entries * 8).div_ceil(CLUSTER as u64);
-    let (refcount_table, refcount_block, l1, l2) = (1_u64, 2_u64, 3_u64, 3 + l1_clusters);
-    let data = l2 + 1;
-    let clusters = data + 1;
+    let (refcount_table, refcount_block, l1) = (1_u64, 2_u64, 3_u64);
+    let clusters = l1 + l1_clusters;
     let offset = |cluster: u64| cluster << CLUSTER_BITS;
     let mut file = vec![0_u8; offset(clusters) as usize];
     let mut put = |at: u64, bytes: &[u8]| file[at as usize..at as usize + bytes.len()].copy_from_slice(bytes);
@@ -33,8 +33,6 @@ pub(super) fn file(virtual_bytes: u64, content: &[u8]) -> Vec<u8> {
     for cluster in 0..clusters {
         put(offset(refcount_block) + cluster * 2, &1_u16.to_be_bytes());
     }
-    put(offset(l1), &(offset(l2) | COPIED).to_be_bytes());
-    put(offset(l2), &(offset(data) | COPIED).to_be_bytes());
-    put(offset(data), &content[..content.len().min(CLUSTER)]);
+    put(GUEST_AT, &guest[..guest.len().min(CLUSTER - GUEST_AT as usize)]);
     file
 }

@@ -22,6 +22,7 @@ fn an_image_is_a_qcow2_file_that_says_what_is_in_it() {
     let disk = Disk::read(&bytes);
     assert!(disk.is_bootable() && !disk.packages.contains("qemu-guest-agent"));
     assert!(Disk::read(&image("noble-agent.img")).packages.contains("qemu-guest-agent"));
+    assert!(!Disk::read(&bytes[..100]).is_bootable());
     assert!(has_digest(&bytes, &digest(JAMMY)) && !has_digest(b"", &digest(JAMMY)));
 }
 

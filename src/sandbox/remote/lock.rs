@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
 
 use super::session::{Cut, Links, Session};
 use crate::model::ids::ClusterName;
@@ -35,6 +36,10 @@ pub(super) async fn take(node: SandboxNode, ask: &LockAsk, links: &Arc<Links>) -
     node.fs().mkdir_all(&node.at("/run/pvekube/locks")).map_err(broken)?;
     // A time-out of 0 s still tries: owner.sh holds the lock for an instant.
     let patience = Duration::from_secs(u64::from(ask.wait_s).max(1));
+    if node.read_text(&format!("{base}.nonce")).is_ok_and(|nonce| nonce.trim() == ask.nonce) {
+        // Ourselves, from before a lost connection: the frozen holder must not keep us out.
+        links.end_holder(&path, &ask.nonce);
+    }
     let Some(held) = flock(node.fs(), &path, Mode::Exclusive, patience).await.map_err(broken)? else {
         let owner = node.read_text(&format!("{base}.owner")).unwrap_or_default();
         return Ok(LockAnswer::Busy { owner: owner.trim_end().replace('\n', " ") });
@@ -45,21 +50,35 @@ pub(super) async fn take(node: SandboxNode, ask: &LockAsk, links: &Arc<Links>) -
     let (held_sender, held_receiver) = watch::channel(true);
     let (release, released) = mpsc::channel(1);
     let session = links.session(node.name());
-    tokio::spawn(hold(held, held_sender, released, session));
+    let ended = links.new_holder(&path, &ask.nonce);
+    tokio::spawn(hold(held, held_sender, released, session, ended));
     Ok(LockAnswer::Held(Lock { previous, held: held_receiver, release }))
 }
 
 /// Both ends of the session: the holder on the node, and our side's knowledge of it.
-async fn hold(lock: Flock, held: watch::Sender<bool>, mut released: mpsc::Receiver<()>, mut session: Session) {
+async fn hold(
+    lock: Flock,
+    held: watch::Sender<bool>,
+    mut released: mpsc::Receiver<()>,
+    mut session: Session,
+    ended: CancellationToken,
+) {
     let how = tokio::select! {
+        () = ended.cancelled() => Cut::Reset,
         // Let go of, or the one who held it is gone: its end of the connection closes.
         _ = released.recv() => Cut::Reset,
         how = session.cut() => how,
     };
     if how == Cut::Vanished {
-        tokio::time::sleep(DOUBT).await;
-        held.send_replace(false);
-        tokio::time::sleep(PATIENCE.saturating_sub(DOUBT)).await;
+        let patience = async {
+            tokio::time::sleep(DOUBT).await;
+            held.send_replace(false);
+            tokio::time::sleep(PATIENCE.saturating_sub(DOUBT)).await;
+        };
+        tokio::select! {
+            () = ended.cancelled() => {}
+            () = patience => {}
+        }
     }
     held.send_replace(false);
     drop(lock);

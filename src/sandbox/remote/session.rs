@@ -5,6 +5,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use super::{SandboxRemote, Weather};
 use crate::model::ids::NodeName;
@@ -33,6 +34,8 @@ pub enum Cut {
 #[derive(Debug, Default)]
 pub struct Links {
     nodes: Mutex<BTreeMap<String, watch::Sender<(u64, Cut)>>>,
+    /// Processes that hold apply locks: by the lock's path, who holds it and how to kill it.
+    holders: Mutex<BTreeMap<String, (String, CancellationToken)>>,
 }
 
 impl Links {
@@ -44,6 +47,25 @@ impl Links {
     fn sender<T>(&self, node: &str, body: impl FnOnce(&watch::Sender<(u64, Cut)>) -> T) -> T {
         let mut nodes = self.nodes.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         body(nodes.entry(node.to_owned()).or_insert_with(|| watch::channel((0, Cut::None)).0))
+    }
+
+    fn holders(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, (String, CancellationToken)>> {
+        self.holders.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    pub(crate) fn new_holder(&self, lock: &str, nonce: &str) -> CancellationToken {
+        let token = CancellationToken::new();
+        self.holders().insert(lock.to_owned(), (nonce.to_owned(), token.clone()));
+        token
+    }
+
+    /// Kills the process that holds a lock for this nonce.
+    pub(crate) fn end_holder(&self, lock: &str, nonce: &str) {
+        if let Some((holder, token)) = self.holders().get(lock)
+            && holder == nonce
+        {
+            token.cancel();
+        }
     }
 
     /// Resolves when this session is cut.
