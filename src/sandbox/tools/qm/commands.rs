@@ -69,7 +69,7 @@ pub const COMMANDS: &[Command] = &[
         fixed: VMID,
         optional_from: None,
         options: "vmid text:vmid;archive text:any;storage text:storage;force bool;unique bool;bwlimit int:0;start bool;\
-        pool text:pool;live-restore bool;ha-managed bool;import-working-storage text:storage",
+        pool text:pool;live-restore bool;ha-managed bool;import-working-storage text:storage;sshkeys text:any",
         vm_options: true,
     },
     command("delsnapshot", SNAPSHOT, "vmid text:vmid;snapname text:snapshot;force bool"),
@@ -91,7 +91,7 @@ pub const COMMANDS: &[Command] = &[
         fixed: VMID,
         optional_from: None,
         options: "vmid text:vmid;delete text:keys;revert text:keys;digest text:any;force bool;skiplock bool;\
-        import-working-storage text:storage",
+        import-working-storage text:storage;sshkeys text:any",
         vm_options: true,
     },
     command("shutdown", VMID, "vmid text:vmid;skiplock bool;timeout int:0;forceStop bool;keepActive bool"),

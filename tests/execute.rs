@@ -1,0 +1,11 @@
+//! Whole applies in the sandbox, in memory and simulated time: what was planned is there afterwards, and planning again
+//! finds nothing to do; whatever is cut off in the middle, the next apply converges.
+
+#[path = "execute/apply.rs"]
+mod apply;
+#[path = "execute/cluster.rs"]
+mod cluster;
+#[path = "execute/crash.rs"]
+mod crash;
+#[path = "execute/diagnosis.rs"]
+mod diagnosis;

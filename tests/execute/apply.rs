@@ -1,0 +1,50 @@
+//! From nothing to ready, and what comes after.
+
+use pvekube::model::outcome::Stage;
+
+use crate::cluster::{Cluster, ONE_WORKER, THREE_AND_TWO};
+
+#[tokio::test(start_paused = true)]
+async fn from_nothing_to_ready_and_planning_again_finds_nothing() {
+    let cluster = Cluster::new(THREE_AND_TWO);
+    let applied = cluster.apply().await;
+    assert!(applied.outcome.is_success(), "{}", applied.failures());
+    assert_eq!(applied.outcome.machines.len(), 5);
+    for machine in &applied.outcome.machines {
+        assert!(machine.ready && machine.stage == Stage::Login, "{machine:#?}");
+        assert!(!machine.host_keys.is_empty());
+    }
+    let address = |name: &str| {
+        let machine = applied.outcome.machines.iter().find(|machine| machine.name.as_str() == name);
+        machine.unwrap().address.unwrap().to_string()
+    };
+    assert_eq!(address("k8s-master-2"), "10.0.0.12");
+    assert!(address("k8s-worker-1").starts_with("10.0.0.1"));
+    let (plan, _) = cluster.plan().await;
+    assert!(!plan.has_changes() && plan.steps.is_empty(), "{:#?}", plan.changes);
+    cluster.assert_tidy().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_worker_from_nothing_in_less_than_the_sum_of_its_parts() {
+    let cluster = Cluster::new(ONE_WORKER);
+    let applied = cluster.apply().await;
+    assert!(applied.outcome.is_success(), "{}", applied.failures());
+    assert!(applied.outcome.critical_path_s <= applied.outcome.elapsed_s);
+    cluster.assert_tidy().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn everything_goes_when_nothing_is_wanted_any_more() {
+    let mut cluster = Cluster::new(THREE_AND_TWO);
+    assert!(cluster.apply().await.outcome.is_success());
+    cluster.desired.machines.clear();
+    cluster.options.prune = true;
+    cluster.options.destroy = true;
+    cluster.options.templates = true;
+    let applied = cluster.apply().await;
+    assert!(applied.outcome.is_success(), "{}", applied.failures());
+    let observed = cluster.observe().await;
+    assert_eq!(observed.vms().count(), 0);
+    cluster.assert_tidy().await;
+}

@@ -1,0 +1,1 @@
+//! Cut off anywhere, the next apply converges.

@@ -1,0 +1,1 @@
+//! Each fault of a guest gets its cause named.
