@@ -1,7 +1,17 @@
 //! The planner from outside: `plan()` over built clusters, by situation, and its properties over generated ones.
-#![allow(clippy::unwrap_used, dead_code, reason = "builders for tests: a panic is a failed test")]
+#![allow(clippy::unwrap_used, reason = "builders for tests: a panic is a failed test")]
 
+#[path = "planner/blind.rs"]
+mod blind;
 #[path = "planner/build.rs"]
 mod build;
+#[path = "planner/changes.rs"]
+mod changes;
 #[path = "planner/create.rs"]
 mod create;
+#[path = "planner/places.rs"]
+mod places;
+#[path = "planner/removal.rs"]
+mod removal;
+#[path = "planner/templates.rs"]
+mod templates;

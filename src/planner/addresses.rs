@@ -13,6 +13,7 @@ use super::existing::Fate;
 use super::report::Report;
 use super::sources::Source;
 use super::survey::Survey;
+use super::template_steps::bake_network;
 
 /// Static addresses of a network.
 pub(crate) fn fixed(network: &Network) -> impl Iterator<Item = IpAddr> {
@@ -44,9 +45,11 @@ pub(crate) fn check(
             }
         }
     }
-    let baked = sources.values().any(Source::is_made);
-    let Some(bake) = survey.desired.template.bake.as_ref().filter(|_| baked) else { return };
-    for address in fixed(&bake.network) {
+    let Some(bake) = &survey.desired.template.bake else { return };
+    let made = sources.iter().filter(|(_, source)| source.is_made());
+    let baked: BTreeSet<IpAddr> =
+        made.flat_map(|(node, _)| fixed(&bake_network(bake, node)).collect::<Vec<_>>()).collect();
+    for address in baked {
         let machine = wanted.get(&address).map(|machine| machine.name.to_string());
         let owner = machine.or_else(|| Some(given.get(&address)?.first()?.words.clone()));
         if let Some(owner) = owner {

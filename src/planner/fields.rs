@@ -93,7 +93,7 @@ pub(crate) fn changes(key: &str, current: Option<&str>, wanted: &Setting, effect
             let change = FieldChange {
                 field: field_name(key).to_owned(),
                 old: current.map(|value| shown_value(key, value)),
-                new: Some(shown_setting(key, current, wanted)),
+                new: Some(shown_setting(key, current, &merged(key, current, wanted))),
                 effect,
                 comment: comment(key, effect).map(str::to_owned),
                 sensitive: false,

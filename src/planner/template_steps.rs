@@ -1,13 +1,15 @@
 //! A template's steps: image, VM without a disk, import, drives, resize, bake, conversion.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
-use crate::model::desired::{Address, Bake, Download};
+use crate::model::desired::{Bake, Download, Network};
 use crate::model::ids::{ImageDigest, NodeName};
 use crate::model::mark::Mark;
 use crate::model::observed::NodeFacts;
 use crate::model::plan::{Action, BakeStep, StepId, Target};
 
+use super::addresses;
 use super::recipe;
 use super::settings;
 use super::sources::{Source, Work};
@@ -30,8 +32,8 @@ pub(crate) fn add<'a>(
     graph: &mut Graph,
 ) -> BTreeMap<NodeName, StepId> {
     let mut done = BTreeMap::new();
-    // Several bakes with one static address would answer for each other: one after the other.
-    let mut last_bake: Option<StepId> = None;
+    // Two bakes with one static address would answer for each other: one after the other.
+    let mut bakes: BTreeMap<IpAddr, StepId> = BTreeMap::new();
     for (node, source) in sources {
         let (Work::Make { old, .. }, Some(digest), Some(facts)) =
             (&source.work, &source.image, survey.site(node).and_then(|site| site.facts))
@@ -39,7 +41,7 @@ pub(crate) fn add<'a>(
             continue;
         };
         let maker = Maker { survey, source, facts, digest, mark: source.mark(survey) };
-        done.insert(node.clone(), maker.add(old.as_ref(), &mut last_bake, graph));
+        done.insert(node.clone(), maker.add(old.as_ref(), &mut bakes, graph));
     }
     done
 }
@@ -53,7 +55,7 @@ struct Maker<'m, 'a> {
 }
 
 impl<'a> Maker<'_, 'a> {
-    fn add(&self, old: Option<&Found<'a>>, last_bake: &mut Option<StepId>, graph: &mut Graph) -> StepId {
+    fn add(&self, old: Option<&Found<'a>>, bakes: &mut BTreeMap<IpAddr, StepId>, graph: &mut Graph) -> StepId {
         let spec = &self.survey.desired.template;
         let lane = Lane {
             node: self.source.slot.node.clone(),
@@ -91,7 +93,7 @@ impl<'a> Maker<'_, 'a> {
         let resize = Action::Resize { mark: self.mark.clone(), disk, size_gb: spec.disk_gb };
         let mut last = graph.add(&lane, resize, &[drives], estimate::RESIZE);
         if let Some(bake) = &spec.bake {
-            last = self.add_bake(&lane, bake, last, last_bake, graph);
+            last = self.add_bake(&lane, bake, last, bakes, graph);
         }
         let convert = Action::ConvertTemplate { mark: self.mark.clone() };
         let converted = graph.add(&lane, convert, &[last], estimate::CONVERT);
@@ -117,26 +119,25 @@ impl<'a> Maker<'_, 'a> {
         lane: &Lane,
         bake: &Bake,
         after: StepId,
-        last_bake: &mut Option<StepId>,
+        bakes: &mut BTreeMap<IpAddr, StepId>,
         graph: &mut Graph,
     ) -> StepId {
+        let network = bake_network(bake, &self.source.slot.node);
         let mut needs = vec![after];
-        if fixed_address(bake) {
-            needs.extend(*last_bake);
-        }
-        let step = graph.add(lane, Action::Bake(self.bake_step(bake)), &needs, estimate::BAKE);
-        *last_bake = Some(step);
+        needs.extend(addresses::fixed(&network).filter_map(|address| bakes.get(&address)));
+        let step = graph.add(lane, Action::Bake(self.bake_step(bake, &network)), &needs, estimate::BAKE);
+        bakes.extend(addresses::fixed(&network).map(|address| (address, step)));
         step
     }
 
-    fn bake_step(&self, bake: &Bake) -> BakeStep {
+    fn bake_step(&self, bake: &Bake, own: &Network) -> BakeStep {
         let desired = self.survey.desired;
         let storage = &desired.template.snippet_storage;
         let file = format!("pvekube-bake-{}.yaml", recipe::digest(bake));
         let realm = self.survey.observed.realms.get(&self.source.slot.realm_id);
         let path =
             realm.and_then(|realm| realm.storages.get(storage)).and_then(|definition| definition.path.as_deref());
-        let mut network = BTreeMap::from([("ipconfig0".to_owned(), settings::ipconfig(&bake.network))]);
+        let mut network = BTreeMap::from([("ipconfig0".to_owned(), settings::ipconfig(own))]);
         // Whatever DNS machines get by default is what the bake's packages are found by.
         let given = self.survey.wanted.values().next().map(|machine| &machine.cloud_init);
         let dns = given.map_or_else(Vec::new, |cloud_init| settings::dns(cloud_init, self.facts));
@@ -152,9 +153,10 @@ impl<'a> Maker<'_, 'a> {
     }
 }
 
-fn fixed_address(bake: &Bake) -> bool {
-    let fixed = |address: &Address| matches!(address, Address::Static { .. });
-    fixed(&bake.network.ipv4) || bake.network.ipv6.as_ref().is_some_and(fixed)
+/// A bake's network on one node: its own address there, if it was given one.
+pub(crate) fn bake_network(bake: &Bake, node: &NodeName) -> Network {
+    let own = bake.addresses.get(node).unwrap_or(&bake.network.ipv4);
+    Network { ipv4: own.clone(), ..bake.network.clone() }
 }
 
 /// A template of ours goes, whole or half-made.

@@ -386,3 +386,16 @@ pub fn steps_of<'p>(plan: &'p Plan, machine: &str) -> Vec<&'p Step> {
 pub fn verbs(plan: &Plan, machine: &str) -> Vec<&'static str> {
     steps_of(plan, machine).iter().map(|step| step.action.verb()).collect()
 }
+
+/// A live operation of ours.
+pub fn operation(vmid: u32, verb: &str) -> OperationSeen {
+    OperationSeen {
+        name: OperationName::new(format!("k8s-{vmid}-{verb}-0123456789abcdef")),
+        cluster: "k8s".into(),
+        vmid: Vmid(vmid),
+        verb: verb.into(),
+        live: true,
+        exit: None,
+        tail: Vec::new(),
+    }
+}
