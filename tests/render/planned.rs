@@ -78,7 +78,7 @@ fn planned_text() {
         for width in [80, 120] {
             let text = plan_text(&PlanView::new(&plan, Look { width, color: false }));
             assert_eq!(text.lines().last(), Some(summary_line(&plan).as_str()), "{name}");
-            insta::assert_snapshot!(format!("planned-{name}-{width}"), text);
+            insta::assert_snapshot!(format!("{name}-{width}"), text);
         }
     }
 }
@@ -92,13 +92,13 @@ fn planned_json() {
         let value = serde_json::from_str(&text).unwrap();
         assert!(validator.is_valid(&value), "{name}");
         assert!(!text.contains("AAAAC3Nza"), "{name}: a key in full");
-        insta::assert_snapshot!(format!("planned-{name}"), text);
+        insta::assert_snapshot!(format!("{name}-json"), text);
     }
 }
 
 #[test]
 fn planned_markdown() {
     for (name, plan) in all() {
-        insta::assert_snapshot!(format!("planned-{name}"), formats::markdown(&plan));
+        insta::assert_snapshot!(format!("{name}-markdown"), formats::markdown(&plan));
     }
 }

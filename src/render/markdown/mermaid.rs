@@ -24,7 +24,13 @@ pub(super) fn placement(plan: &Plan) -> Option<String> {
     let mut number = 0;
     for (index, (node, changes)) in by_node.iter().enumerate() {
         let vms = plan.nodes.iter().find(|used| used.node == **node).map(|used| used.vms);
-        let title = vms.map_or_else(|| node.to_string(), |(before, after)| format!("{node}: {before} → {after} VMs"));
+        let title = vms.map_or_else(
+            || node.to_string(),
+            |(before, after)| match before == after {
+                true => format!("{node}: {after} VMs"),
+                false => format!("{node}: {before} → {after} VMs"),
+            },
+        );
         out.push_str(&format!("  subgraph n{index} [\"{}\"]\n", label(&title)));
         for change in changes {
             let text = format!("{} {} ({})", symbol(change.action), name(&change.target), change.vmid);

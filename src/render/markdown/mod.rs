@@ -42,8 +42,12 @@ pub fn plan_markdown(view: &PlanView<'_>) -> String {
     folded(&mut out, "Changes, field by field", &bounded(changes.lines().map(as_diff), CHANGES), "diff");
     folded_picture(&mut out, "Placement", mermaid::placement(plan));
     folded_picture(&mut out, "Steps", mermaid::steps(plan));
-    out.push_str(&format!("Plan digest {}; apply exactly this: ", code(&digest[..16])));
-    out.push_str(&format!("{}\n", code(&format!("pvekube apply --expect {digest}"))));
+    out.push_str(&format!("Plan digest {}", code(&digest[..16])));
+    if plan.has_changes() && plan.refusals().next().is_none() {
+        let flags = missing_consent(plan).map(|flags| format!(" {flags}")).unwrap_or_default();
+        out.push_str(&format!("; to apply exactly this: {}", code(&format!("pvekube apply --expect {digest}{flags}"))));
+    }
+    out.push('\n');
     debug_assert!(out.len() <= LIMIT, "the parts' shares are too large: {}", out.len());
     out
 }

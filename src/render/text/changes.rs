@@ -21,7 +21,8 @@ pub(super) fn single(page: &mut Page, view: &PlanView<'_>, change: &Change) {
         ChangeAction::None => format!("({place}) is left as it is"),
     };
     heading(page, view, &format!("{} {said}", subject(change)));
-    if change.action != ChangeAction::Update && !change.reason.is_empty() {
+    let told = change.action == ChangeAction::Update || matches!(power, Power::Started);
+    if !told && !change.reason.is_empty() {
         heading(page, view, &format!("(because {})", change.reason));
     }
     if change.fields.is_empty() {
@@ -88,7 +89,7 @@ impl Power {
 
     fn resume(self) -> &'static str {
         match self {
-            Power::Started => "started",
+            Power::Started => "started: it is stopped",
             Power::Kept | Power::Stopped | Power::Rebooted => "finished",
         }
     }
@@ -101,17 +102,27 @@ fn row(page: &mut Page, view: &PlanView<'_>, change: &Change) {
     table.draw(page, view.look.columns());
 }
 
+/// Machines that are destroyed and made again.
+pub(super) fn replaces(page: &mut Page, view: &PlanView<'_>, changes: &[&Change]) {
+    with_reasons(page, view, changes, "must be replaced");
+}
+
 pub(super) fn deletes(page: &mut Page, view: &PlanView<'_>, changes: &[&Change]) {
+    with_reasons(page, view, changes, "will be destroyed");
+}
+
+/// A table, with the reason in its heading when all share it, else beside each.
+fn with_reasons(page: &mut Page, view: &PlanView<'_>, changes: &[&Change], verb: &str) {
     let one_reason = changes.iter().all(|change| change.reason == changes[0].reason);
     let because = match changes.first() {
         Some(first) if one_reason && !first.reason.is_empty() => format!(" (because {})", first.reason),
         Some(_) | None => String::new(),
     };
-    heading(page, view, &format!("{} will be destroyed{because}", count(changes.len(), "machine")));
+    heading(page, view, &format!("{} {verb}{because}", count(changes.len(), "machine")));
     let mut table = Table::new();
     for change in changes {
-        let reason = (!one_reason).then(|| (Tone::Dim, change.reason.clone()));
-        table.row(symbol(change.action).text("  "), cells(change), reason);
+        let said = if one_reason { change.why_node.clone() } else { Some(change.reason.clone()) };
+        table.row(symbol(change.action).text("  "), cells(change), said.map(|text| (Tone::Dim, text)));
     }
     table.draw(page, view.look.columns());
 }

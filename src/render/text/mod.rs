@@ -94,6 +94,7 @@ enum BlockKind<'a> {
     Templates { action: ChangeAction, name: &'a str, looks: templates::Looks<'a> },
     Creates(creates::Kind<'a>),
     Deletes,
+    Replaces,
     LeftAlone { reason: &'a str },
     Single,
 }
@@ -122,6 +123,9 @@ fn kind_of(change: &Change) -> BlockKind<'_> {
             None => BlockKind::Single,
         },
         (Target::Machine { .. }, ChangeAction::Delete) => BlockKind::Deletes,
+        (Target::Machine { .. }, ChangeAction::Replace) if change.fields.iter().all(|field| field.old.is_none()) => {
+            BlockKind::Replaces
+        }
         (Target::Machine { .. }, ChangeAction::None) if change.fields.is_empty() => {
             BlockKind::LeftAlone { reason: &change.reason }
         }
@@ -137,6 +141,7 @@ fn draw_block(page: &mut Page, view: &PlanView<'_>, block: &Block<'_>) {
         BlockKind::Templates { action, name, .. } => templates::draw(page, view, *action, name, &block.changes),
         BlockKind::Creates(kind) => creates::draw(page, view, kind, &block.changes),
         BlockKind::Deletes => changes::deletes(page, view, &block.changes),
+        BlockKind::Replaces => changes::replaces(page, view, &block.changes),
         BlockKind::LeftAlone { reason } => changes::left_alone(page, view, reason, &block.changes),
         BlockKind::Single => block.changes.iter().for_each(|change| changes::single(page, view, change)),
     }

@@ -30,8 +30,11 @@ pub(super) fn notes(page: &mut Page, view: &PlanView<'_>) {
 /// Everything but the checks that passed.
 pub(super) fn checks(page: &mut Page, view: &PlanView<'_>) {
     page.gap();
-    for group in groups(view.plan.checks.iter().filter(|check| check.verdict != Verdict::Passed)) {
-        draw_check(page, view.look.columns(), &group);
+    let groups = groups(view.plan.checks.iter().filter(|check| check.verdict != Verdict::Passed));
+    for (index, group) in groups.iter().enumerate() {
+        // Several with one remedy: it follows the last of them.
+        let same = groups.get(index + 1).is_some_and(|next| next.first.hint == group.first.hint);
+        draw_check(page, view.look.columns(), group, !same);
     }
 }
 
@@ -53,7 +56,7 @@ fn groups<'a>(checks: impl Iterator<Item = &'a Check>) -> Vec<Group<'a>> {
     groups
 }
 
-fn draw_check(page: &mut Page, columns: usize, group: &Group<'_>) {
+fn draw_check(page: &mut Page, columns: usize, group: &Group<'_>, hint: bool) {
     let check = group.first;
     let (tone, word) = match check.verdict {
         Verdict::Failed => (Tone::Bad, "! failed"),
@@ -71,7 +74,7 @@ fn draw_check(page: &mut Page, columns: usize, group: &Group<'_>) {
     if let Some(place) = &check.place {
         page.push(Line::new().text("  ").tone(Tone::Dim, "at: ").text(place.to_string()));
     }
-    if !check.hint.is_empty() {
+    if hint && !check.hint.is_empty() {
         paragraph(page, columns, Line::new().text("  ").tone(Tone::Dim, "next: "), Tone::Plain, &check.hint, 8);
     }
 }
