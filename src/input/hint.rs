@@ -2,6 +2,8 @@
 
 use std::sync::LazyLock;
 
+use serde_json::Value;
+
 use super::number::MemoryMb;
 use super::problem::{InputFile, listed, shown};
 use super::schema;
@@ -120,18 +122,53 @@ pub fn unknown_key(file: InputFile, section: &str, key: &str, value: &Node, know
 
 /// The hint for a key that must be there.
 pub fn add<T: Read>(file: InputFile, key: &str) -> String {
-    let example = match key {
-        "id" => "9000",
-        "cpus" => "2",
-        "memory_mb" => "4096",
-        "disk_gb" => "40",
-        "proxmox_nodes" => "[pve1.lan]",
-        _ => T::example(),
-    };
-    match example {
+    match example_for(key, T::example()) {
         "{…}" => format!("add the section `{key}:`, as in `{}`", file.example_name()),
         example => format!("add `{key}: {example}`"),
     }
+}
+
+/// An example that suits the key where its type's own does not.
+fn example_for(key: &str, of_type: &'static str) -> &'static str {
+    match key {
+        "id" => "9000",
+        "cpus" | "base_cpus" => "2",
+        "memory_mb" | "base_memory_mb" => "4096",
+        "disk_gb" | "base_disk_gb" => "40",
+        "port" | "ssh_port" => "22",
+        "count" => "3",
+        "numbers" => "[1, 2, 4]",
+        "vlan" => "20",
+        "vmid" => "250",
+        "proxmox_nodes" => "[pve1.lan]",
+        "checksum_url" => "https://cloud-images.ubuntu.com/jammy/current/SHA256SUMS",
+        "size" => "medium",
+        "gateway6" => "fd00::1",
+        "addresses" | "address" => "10.0.0.11/24",
+        "addresses6" | "address6" => "fd00::11/64",
+        "config_file" => "~/.ssh/config",
+        "ssh_public_key_file" => "~/.ssh/id_ed25519.pub",
+        "snippet_storage" => "local",
+        "ssh_user" => "root",
+        "before_stop" => "[./drain.sh]",
+        "after_ready" => "[./join.sh]",
+        "packages" => "[containerd, nfs-common]",
+        "commands" => "[swapoff -a]",
+        "tags" => "[team-a]",
+        "exclude_networks" => "[10.244.0.0/16]",
+        "timeout_seconds" => "300",
+        key if key.ends_with("_seconds") => "10",
+        _ => of_type,
+    }
+}
+
+/// The example as a value for the schema; sections have none.
+pub fn example_of(key: &str, of_type: &'static str) -> Option<Value> {
+    let example = example_for(key, of_type);
+    if example.contains('…') && example.starts_with(['{', '[']) {
+        return None;
+    }
+    serde_yaml::from_str(example).ok()
 }
 
 /// ` 16 GB is `memory_mb: 16384``.

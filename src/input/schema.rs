@@ -1,4 +1,4 @@
-//! JSON Schema (draft 2020-12) of the two files, from the sections' own declarations.
+//! JSON Schema of the two files, from the sections' own declarations. Draft 7, which every editor's YAML support knows.
 
 use serde_json::{Map, Value, json};
 
@@ -17,6 +17,9 @@ pub fn section<T: Section>(about: &str) -> Value {
             object.insert("description".to_owned(), Value::String(key.doc));
             if let Some(default) = key.default {
                 object.insert("default".to_owned(), default);
+            }
+            if let Some(example) = super::hint::example_of(key.name, key.example) {
+                object.insert("examples".to_owned(), json!([example]));
             }
         }
         if key.required {
@@ -51,7 +54,7 @@ pub fn manifest() -> Value {
 
 fn titled(title: &str, schema: Value) -> Value {
     let mut all = Map::new();
-    all.insert("$schema".to_owned(), json!("https://json-schema.org/draft/2020-12/schema"));
+    all.insert("$schema".to_owned(), json!("http://json-schema.org/draft-07/schema#"));
     all.insert("title".to_owned(), json!(title));
     if let Value::Object(schema) = schema {
         all.extend(schema);

@@ -71,6 +71,8 @@ pub struct KeyInfo {
     pub doc: String,
     pub required: bool,
     pub default: Option<Value>,
+    /// As `Read::example`.
+    pub example: &'static str,
     pub schema: Value,
 }
 
@@ -379,6 +381,7 @@ macro_rules! section {
                     doc: $crate::input::schema::paragraph(concat!($($doc, "\n"),*)),
                     required: section!(@required $kind),
                     default: section!(@default $($default, $type)?),
+                    example: <$type as $crate::input::walk::Read>::example(),
                     schema: <$type as $crate::input::walk::Read>::schema(),
                 }),*]
             }
