@@ -499,6 +499,7 @@ fn addresses() {
             .edit("  count: 1\n", "  numbers: [3, 4, 5, 2]\n"),
             network("range ends at the broadcast address", "    addresses: 10.0.0.254-10.0.0.255/24\n")
                 .edit("count: 1", "count: 3"),
+            network("range that begins with no address", "    addresses: 0.0.0.0-0.0.0.9/24\n"),
             network("too few addresses", "    addresses: [10.0.0.11/24, 10.0.0.12/24]\n").edit("count: 1", "count: 5"),
             network("number beyond the list", "    addresses: [10.0.0.11/24]\n").edit("count: 1", "numbers: [3]"),
             network("duplicate in a list", "    addresses: [10.0.0.11/24, 10.0.0.11/24]\n")

@@ -130,7 +130,8 @@ impl Word for Cidr {
     }
 }
 
-fn unusable(address: IpAddr) -> Option<&'static str> {
+/// Why no machine can have the address, if so.
+pub fn unusable(address: IpAddr) -> Option<&'static str> {
     let (link_local, broadcast) = match address {
         IpAddr::V4(v4) => (v4.is_link_local(), v4.is_broadcast()),
         IpAddr::V6(v6) => ((v6.segments()[0] & 0xffc0) == 0xfe80, false),

@@ -80,6 +80,13 @@ pub(super) fn check(cidr: Cidr, span: Span, gateway: Option<&At<IpAddr>>, v6: bo
         faults.add(wrong_family(cidr.address, span, v6, "addresses"));
         return false;
     }
+    // An element was looked at when it was read; what lies inside a range was not.
+    if let Some(why) = address::unusable(cidr.address) {
+        let message = format!("{} is {why}: no machine can have it", cidr.address);
+        let problem = Problem::new(ProblemId::BadAddress, span, message);
+        faults.add(problem.help("take addresses of your network"));
+        return false;
+    }
     if let Some(why) = address::reserved(cidr) {
         let message = format!("{} is {why} of {}", cidr.address, address::subnet(cidr));
         let problem = Problem::new(ProblemId::AddressReserved, span, message);
