@@ -98,11 +98,22 @@ fn decode(text: &str) -> Option<Vec<u8>> {
     STANDARD.decode(text).ok()
 }
 
-/// A log's line for people: no control characters, so that it can't play with a terminal.
+/// A log's line for people: without escape sequences and control characters, so that it can't play with a terminal.
 fn shown(line: &[u8]) -> String {
-    let line: String =
-        String::from_utf8_lossy(line).chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect();
-    line.trim_end().to_owned()
+    let line = String::from_utf8_lossy(line);
+    let mut plain = String::new();
+    let mut letters = line.chars();
+    while let Some(letter) = letters.next() {
+        match letter {
+            // ESC [ parameters letter: colours and cursor movements of a console.
+            '\u{1b}' if letters.as_str().starts_with('[') => {
+                letters.by_ref().skip(1).find(|letter| ('@'..='~').contains(letter));
+            }
+            letter if letter.is_control() => plain.push(' '),
+            letter => plain.push(letter),
+        }
+    }
+    plain.trim_end().to_owned()
 }
 
 #[cfg(test)]
@@ -127,6 +138,13 @@ mod tests {
             parse("agent 101 ping 0  "),
             Some(FollowEvent::Agent { vmid: Vmid(101), ask: AgentAsk::Ping, answer: Answer::default() })
         );
+    }
+
+    #[test]
+    fn console_lines_are_shown_without_their_colours() {
+        assert_eq!(shown(b"[\x1b[0;32m  OK  \x1b[0m] Started \x1b[1mssh\x1b[0m\t\x07"), "[  OK  ] Started ssh");
+        assert_eq!(shown(b"cut \x1b[0;3"), "cut");
+        assert_eq!(shown(b"\x1b]0;title\xff"), " ]0;title\u{fffd}");
     }
 
     #[test]

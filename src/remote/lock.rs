@@ -35,6 +35,38 @@ pub(crate) fn first(line: &str) -> Option<First> {
     }
 }
 
+/// Which beats went out, and until when those that came back make the lock certain.
+#[derive(Debug)]
+struct Certainty {
+    sent: Vec<(u64, Instant)>,
+    next: u64,
+    until: Instant,
+}
+
+impl Certainty {
+    /// The node has just said that we hold it.
+    fn new(asked_at: Instant) -> Self {
+        Self { sent: Vec::new(), next: 1, until: asked_at + CERTAIN }
+    }
+
+    /// The number of the beat that goes out now.
+    fn beat(&mut self, now: Instant) -> u64 {
+        let number = self.next;
+        self.next += 1;
+        self.sent.push((number, now));
+        number
+    }
+
+    /// A line of the holder: `beat N` says that it heard N, so it waits at least from when N was sent.
+    fn hear(&mut self, line: &str) {
+        let Some(echoed) = line.strip_prefix("beat ").and_then(|number| number.parse::<u64>().ok()) else { return };
+        if let Some((_, at)) = self.sent.iter().find(|(number, _)| *number == echoed) {
+            self.until = *at + CERTAIN;
+            self.sent.retain(|(number, _)| *number > echoed);
+        }
+    }
+}
+
 /// Beats until released; `held` turns false when the lock is lost or not certain any more.
 pub(crate) async fn drive(
     mut stream: Stream,
@@ -43,28 +75,21 @@ pub(crate) async fn drive(
     end: CancellationToken,
 ) {
     let mut beat = tokio::time::interval(BEAT);
-    let mut sent: Vec<(u64, Instant)> = Vec::new();
-    let mut number = 0;
-    let mut certain_until = Instant::now() + CERTAIN;
+    let mut certainty = Certainty::new(Instant::now());
     loop {
         tokio::select! {
             () = end.cancelled() => break,
             _ = released.recv() => break,
-            () = tokio::time::sleep_until(certain_until) => break,
+            () = tokio::time::sleep_until(certainty.until) => break,
             _ = beat.tick() => {
-                number += 1;
-                sent.push((number, Instant::now()));
+                let number = certainty.beat(Instant::now());
                 if stream.send(&number.to_string()).await.is_err() {
                     break;
                 }
             }
             line = stream.line() => {
                 let Some(line) = line else { break };
-                let echoed = line.strip_prefix("beat ").and_then(|number| number.parse::<u64>().ok());
-                if let Some((_, at)) = sent.iter().find(|(number, _)| Some(*number) == echoed) {
-                    certain_until = *at + CERTAIN;
-                    sent.retain(|(number, _)| Some(*number) > echoed);
-                }
+                certainty.hear(&line);
             }
         }
     }
@@ -83,6 +108,23 @@ mod tests {
         assert_eq!(first("held 00ff"), Some(First::Held { previous: "00ff".to_owned() }));
         assert_eq!(first("busy ci@runner-7 pid 4 "), Some(First::Busy { owner: "ci@runner-7 pid 4".to_owned() }));
         assert_eq!(first("flock: oops"), None);
+    }
+
+    #[test]
+    fn echo_makes_certain_from_when_its_beat_was_sent() {
+        let begin = Instant::now();
+        let second = |s| begin + Duration::from_secs(s);
+        let mut certainty = Certainty::new(begin);
+        assert_eq!(certainty.until, second(35));
+        let (one, two) = (certainty.beat(second(15)), certainty.beat(second(30)));
+        certainty.hear(&format!("beat {one}"));
+        assert_eq!(certainty.until, second(50), "not from when the echo came");
+        certainty.hear("beat 99");
+        certainty.hear("noise");
+        assert_eq!(certainty.until, second(50));
+        certainty.hear(&format!("beat {two}"));
+        certainty.hear(&format!("beat {one}"));
+        assert_eq!(certainty.until, second(65), "a late echo takes nothing back");
     }
 
     #[test]

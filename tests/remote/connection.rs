@@ -305,3 +305,20 @@ async fn jump_host_of_ssh_config_is_used() {
     let error = again.probe(&bench.name, &Probe::Vm { vmid: Vmid(1) }).await.unwrap_err();
     assert!(error.sentence.contains("jump host"), "{error:?}");
 }
+
+#[tokio::test]
+async fn console_of_a_silent_guest_is_woken_and_read() {
+    let bench = bench();
+    fs::write(bench.root("boot-101"), "read -r _; echo 'k8s-worker-1 login: '; sleep 60\n").unwrap();
+    bench.ssh.start(&bench.name, &qm("k8s-101-start-0f", &["start", "101"])).await.unwrap();
+    eventually("its console is there", || bench.root("run/qemu-server/101.serial0").exists());
+    let probe = Probe::Diagnose { vmid: Vmid(101), mac: Some("BC:24:11:0C:55:7F".to_owned()), bridge: None };
+    let answer = bench.ssh.probe(&bench.name, &probe).await.unwrap();
+    let said = String::from_utf8(answer.stdout).unwrap();
+    assert!(said.starts_with("qemu running\ncpu 0\n"), "{said}");
+    assert!(said.contains("console\n") && said.contains("k8s-worker-1 login: "), "{said}");
+    let absent = Probe::Diagnose { vmid: Vmid(102), mac: None, bridge: None };
+    let answer = bench.ssh.probe(&bench.name, &absent).await.unwrap();
+    assert_eq!((answer.exit, answer.stdout.as_slice()), (0, &b"qemu gone\nconsole\n"[..]));
+    bench.ssh.close().await;
+}

@@ -315,3 +315,32 @@ async fn download_that_fails_has_the_words_of_wget_and_leaves_nothing() {
     assert_eq!(image_files(&bench), Vec::<String>::new());
     bench.ssh.close().await;
 }
+
+#[tokio::test]
+async fn download_onto_a_full_disk_leaves_nothing() {
+    let bench = bench();
+    bench.node.program(
+        "usr/bin/wget",
+        "#!/bin/sh\nfor part; do case $part in *.part) echo half >\"$part\" ;; esac; done\n\
+         echo 'No space left on device'; exit 3\n",
+    );
+    let (operation, _) = download("http://127.0.0.1:1/image.img", b"image");
+    assert_eq!(run(&bench, &operation).await, (Some(3), vec!["No space left on device".to_owned()]));
+    assert_eq!(image_files(&bench), Vec::<String>::new());
+    bench.ssh.close().await;
+}
+
+#[tokio::test]
+async fn downloads_of_one_file_at_once_are_one_download() {
+    let bench = bench();
+    let body = vec![9; 100_000];
+    let (first, path) = download(&serve(body.clone(), "200 OK"), &body);
+    let second = Operation { name: OperationName::new("other-9000-download-0f"), ..first.clone() };
+    bench.ssh.start(&bench.name, &first).await.unwrap();
+    bench.ssh.start(&bench.name, &second).await.unwrap();
+    let ends = [outcome(&bench, first.name.as_str()).await, outcome(&bench, second.name.as_str()).await];
+    assert!(ends.iter().all(|(exit, _)| *exit == Some(0)), "{ends:?}");
+    assert!(ends.iter().any(|(_, lines)| lines.last().is_some_and(|line| line == "already there")), "{ends:?}");
+    assert!(fs::read(bench.root(&path[1..])).unwrap() == body);
+    bench.ssh.close().await;
+}

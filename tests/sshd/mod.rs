@@ -125,7 +125,8 @@ impl Node {
     pub fn ssh_config(&self, name: &str) -> String {
         format!(
             "Host {name}\n  HostName {address}\n  Port {PORT}\n  User {user}\n  IdentityFile {root}/client_key\n  \
-             IdentitiesOnly yes\n  UserKnownHostsFile {root}/known_hosts\n  GlobalKnownHostsFile /dev/null\n",
+             IdentitiesOnly yes\n  UserKnownHostsFile {root}/known_hosts\n  GlobalKnownHostsFile /dev/null\n  \
+             KexAlgorithms curve25519-sha256\n",
             address = self.address,
             user = user(),
             root = self.root.display(),

@@ -1,6 +1,112 @@
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::Path;
+use std::process::{Child, Stdio};
+
 use proptest::prelude::*;
 
 use super::*;
+
+/// Runs a program by the local `sh`, framed as on a node, with a root folder of its own; stdin stays open.
+fn local(root: &Path, text: &str, length: usize, parameters: &[&str]) -> Child {
+    let words = command(false, "0f", length, parameters);
+    let mut child = std::process::Command::new(&words[0])
+        .args(&words[1..])
+        .env("PVEKUBE_ROOT", root)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.as_mut().unwrap().write_all(text.as_bytes()).unwrap();
+    child
+}
+
+fn whole(root: &Path, program: Program, parameters: &[&str]) -> Child {
+    let text = program.text();
+    local(root, &text, text.len(), parameters)
+}
+
+/// The first line after the frame's begin.
+fn first_line(child: &mut Child) -> String {
+    let mut lines = BufReader::new(child.stdout.as_mut().unwrap()).lines();
+    assert_eq!(lines.next().unwrap().unwrap(), "@@0f begin");
+    lines.next().unwrap().unwrap()
+}
+
+#[test]
+fn program_that_comes_in_part_does_nothing() {
+    let root = tempfile::tempdir().unwrap();
+    let text = format!("touch \"$PVEKUBE_ROOT/touched\"\n# {}{LAST_LINE}", "x".repeat(5000));
+    for length in [0, 1, 30, 40, 5000, text.len() - 1] {
+        let child = local(root.path(), &text[..length], text.len(), &[]);
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(unframe("0f", &output.stdout, &output.stderr), Framed::NotRun, "{length}");
+        assert!(!root.path().join("touched").exists(), "{length}");
+    }
+    local(root.path(), &text, text.len(), &[]).wait_with_output().unwrap();
+    assert!(root.path().join("touched").exists());
+}
+
+#[test]
+fn program_leaves_its_input_untouched() {
+    let root = tempfile::tempdir().unwrap();
+    let text = format!("cat{LAST_LINE}");
+    let mut child = local(root.path(), &text, text.len(), &[]);
+    let input: Vec<u8> = (0..100_000u32).map(|n| (n % 251) as u8).collect();
+    let mut stdin = child.stdin.take().unwrap();
+    let (sent, output) = std::thread::scope(|scope| {
+        let sent = scope.spawn(|| {
+            stdin.write_all(&input).unwrap();
+            drop(stdin);
+        });
+        (sent.join(), child.wait_with_output().unwrap())
+    });
+    sent.unwrap();
+    let Framed::Whole(answer) = unframe("0f", &output.stdout, &output.stderr) else { panic!("cut") };
+    assert!(answer.stdout == input);
+}
+
+#[test]
+fn lock_of_a_silent_client_is_free_after_its_patience() {
+    let root = tempfile::tempdir().unwrap();
+    let mut silent = whole(root.path(), LOCK, &["k8s", "aa", "silent", "1", "1"]);
+    assert_eq!(first_line(&mut silent), "held ");
+    // Its stdin stays open: the client is there, but its network is not.
+    let mut next = whole(root.path(), LOCK, &["k8s", "bb", "next", "60", "60"]);
+    assert_eq!(first_line(&mut next), "held aa");
+    assert!(silent.wait().unwrap().success());
+    drop(next.stdin.take());
+    assert!(next.wait().unwrap().success());
+}
+
+#[test]
+fn lock_is_kept_by_beats_and_freed_by_the_end_of_input() {
+    let root = tempfile::tempdir().unwrap();
+    let mut holder = whole(root.path(), LOCK, &["k8s", "aa", "holder", "1", "60"]);
+    let mut lines = BufReader::new(holder.stdout.take().unwrap()).lines();
+    let mut line = || lines.next().unwrap().unwrap();
+    assert_eq!((line().as_str(), line().as_str()), ("@@0f begin", "held "));
+    for beat in ["1", "2", "3"] {
+        writeln!(holder.stdin.as_mut().unwrap(), "{beat}").unwrap();
+        assert_eq!(line(), format!("beat {beat}"));
+    }
+    let mut other = whole(root.path(), LOCK, &["k8s", "bb", "other", "1", "60"]);
+    assert_eq!(first_line(&mut other), "busy holder ");
+    drop(holder.stdin.take());
+    assert!(holder.wait().unwrap().success());
+    other.wait().unwrap();
+}
+
+#[test]
+fn follower_of_a_silent_client_ends_and_cleans_up() {
+    let root = tempfile::tempdir().unwrap();
+    let mut follower = whole(root.path(), FOLLOW, &["0.05", "1"]);
+    let mut said = String::new();
+    follower.stdout.take().unwrap().read_to_string(&mut said).unwrap();
+    assert!(follower.wait().unwrap().success(), "{said}");
+    assert!(said.ends_with("@@0f rc=0\n"), "{said}");
+    assert_eq!(std::fs::read_dir(root.path().join("run/pvekube")).unwrap().count(), 0);
+}
 
 fn framed(noise: &[u8], body: &[u8], code: &str) -> Vec<u8> {
     [noise, b"@@0f begin\n", body, b"\n@@0f rc=", code.as_bytes(), b"\n"].concat()

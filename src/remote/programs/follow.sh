@@ -46,7 +46,10 @@ report() { # NAME: false when it is over
     # It may have written between the look at its log and its end.
     [ ! "$dir/log" -nt "$mark.read" ] || report_log "$1" "$dir"
     read -r code <"$dir/rc"
-    emit "exited $1 $code"
+    case $code in
+      '' | *[!0-9]*) emit "lost $1" ;;
+      *) emit "exited $1 $code" ;;
+    esac
     return 1
   fi
   if [ -d "$dir" ] && is_live "$dir"; then

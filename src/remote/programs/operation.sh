@@ -45,7 +45,7 @@ download() { # URL ALGORITHM HEX PATH
 # Connects as soon as the socket is there, so that nothing QEMU sends is lost, and for as long as the bake lasts. The log
 # takes at most 8 MiB of console.
 read_console() { # VMID
-  until [ -e "$dir/over" ]; do
+  until [ -e "$dir/over" ] || [ "$(stat -c %s "$dir/log")" -ge 8388608 ]; do
     socat -u "UNIX-CONNECT:$ROOT/run/qemu-server/$1.serial0,readbytes=8388608" - 2>/dev/null
     sleep 0.1
   done
