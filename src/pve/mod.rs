@@ -3,6 +3,7 @@
 //! Facts come from the sources and from running nodes; `contract` and `observed` in the comments name the notes that
 //! the project was built from, `[set/id]` a recorded command (`tests/fixtures/pve`).
 
+pub mod checksums;
 pub mod cloud_init;
 pub mod cluster_cfg;
 pub mod commands;
