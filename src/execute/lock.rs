@@ -14,7 +14,7 @@ use super::failure::{failure, unreachable};
 use super::follower::{PATIENCE, backoff};
 use crate::model::ids::NodeName;
 use crate::model::outcome::Failure;
-use crate::remote::{Lock, LockAnswer, LockAsk, Remote};
+use crate::remote::{Lock, LockAnswer, LockAsk, Remote, RemoteErrorKind};
 
 /// The lock of one node, as steps see it.
 #[derive(Clone, Debug)]
@@ -31,6 +31,9 @@ pub(super) enum LockState {
 /// Seconds that a holder whose controller vanished may live on (design §6: 45 s patience), and a little.
 const HOLDER_PATIENCE_S: u32 = 60;
 
+/// A node that answered a moment ago is tried this often again before the apply is refused.
+const FIRST_ATTEMPTS: u32 = 3;
+
 /// Takes the lock on every node, or on none. `nodes` in sorted order: two applies can't hold half each.
 pub(super) async fn take_all<R: Remote>(
     remote: &R,
@@ -42,6 +45,7 @@ pub(super) async fn take_all<R: Remote>(
     let mut held = Vec::new();
     for node in nodes {
         let mut told = false;
+        let mut attempt = 0;
         let lock = loop {
             let left_s = deadline.saturating_duration_since(Instant::now()).as_secs_f64().ceil() as u32;
             // First without waiting, to tell who holds it.
@@ -53,6 +57,10 @@ pub(super) async fn take_all<R: Remote>(
                     told = true;
                 }
                 Ok(LockAnswer::Busy { owner }) => return Err(Box::new(busy(node, &ask, &owner))),
+                Err(error) if attempt < FIRST_ATTEMPTS && error.kind != RemoteErrorKind::Refused => {
+                    sleep(backoff(attempt)).await;
+                    attempt += 1;
+                }
                 Err(error) => return Err(Box::new(unreachable(&error))),
             }
         };

@@ -71,7 +71,8 @@ impl Cluster {
     /// Three nodes of one PVE cluster with thin local storage.
     pub fn new(manifest: &str) -> Self {
         let world =
-            World::create(Fs::memory(), topology(), Clock::simulated(1_795_000_000), Arc::new(Hypervisor)).unwrap();
+            World::create(Fs::memory(), topology(), Clock::simulated(1_795_000_000), Arc::new(Hypervisor::default()))
+                .unwrap();
         let desired = resolve(manifest);
         let mut remote = SandboxRemote::plain(world.clone());
         let key = desired.machines[0].cloud_init.ssh_keys.lines().next().unwrap().to_owned();

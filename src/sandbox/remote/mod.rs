@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 pub use conditions::{Calm, Conditions, Moment, Weather};
 pub use operations::Operations;
-use session::Links;
+pub use session::{Cut, Links};
 
 use super::node::SandboxNode;
 use super::world::World;
