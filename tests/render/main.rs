@@ -7,6 +7,7 @@ mod apply;
 #[path = "../planner/build.rs"]
 mod build;
 mod formats;
+mod inventory;
 mod json;
 mod observed;
 mod planned;
