@@ -27,6 +27,17 @@ pub(crate) fn no_key_file(node: &NodeName, file: &str, why: &str) -> RemoteError
     RemoteError { node: node.clone(), kind: RemoteErrorKind::Unreachable, sentence, hint, detail }
 }
 
+/// It answers, but the login does not come to an end.
+pub(crate) fn stalled(node: &NodeName, host: &str, limit: std::time::Duration) -> RemoteError {
+    RemoteError {
+        node: node.clone(),
+        kind: RemoteErrorKind::Unreachable,
+        sentence: format!("the login to {host} did not come to an end within {} s", limit.as_secs()),
+        hint: format!("see where it stops: ssh -v {host} true"),
+        detail: String::new(),
+    }
+}
+
 fn no_key(file: &str) -> (String, String) {
     (
         format!("the key file {file} does not exist or can't be read"),

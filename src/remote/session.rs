@@ -25,6 +25,11 @@ const IDLE_S: usize = 600;
 /// Tries for a session that sshd has no room for: 10 ms doubling, 2.5 s in all.
 const SESSION_TRIES: u32 = 9;
 
+/// A session is opened in a round trip. Keep-alives notice a dead link after 60 s (seen), a stopped master never.
+const SPAWN: Duration = Duration::from_secs(90);
+/// Beyond the configured time for connecting: for logging in. `ssh` itself has no limit there.
+const LOGIN: Duration = Duration::from_secs(30);
+
 /// The connections to all nodes.
 #[derive(Debug)]
 pub(crate) struct Connections {
@@ -33,6 +38,7 @@ pub(crate) struct Connections {
     connecting: Semaphore,
     config_file: PathBuf,
     private_key: Option<PathBuf>,
+    connect_limit: Duration,
     /// Last: sessions end before their folder goes.
     _folder: ControlFolder,
 }
@@ -62,7 +68,15 @@ impl Connections {
             .collect();
         let private_key = settings.private_key.clone();
         let builder = builder(settings, &folder, &config_file);
-        Ok(Self { nodes, builder, connecting: Semaphore::new(CONNECTS), config_file, private_key, _folder: folder })
+        Ok(Self {
+            nodes,
+            builder,
+            connecting: Semaphore::new(CONNECTS),
+            config_file,
+            private_key,
+            connect_limit: Duration::from_secs(settings.connect_timeout_s.into()) + LOGIN,
+            _folder: folder,
+        })
     }
 
     pub(crate) fn config_file(&self) -> &Path {
@@ -90,7 +104,11 @@ impl Connections {
             let session = self.session(node).await?;
             let mut command = session.clone().arc_command(&words[0]);
             command.args(&words[1..]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-            match command.spawn().await {
+            let Ok(spawned) = tokio::time::timeout(SPAWN, command.spawn()).await else {
+                self.discard(node, &session).await;
+                return Err(classify::not_started(node, &Error::Disconnected));
+            };
+            match spawned {
                 Ok(process) => return Ok(process),
                 Err(error) if classify::is_session_refused(&error) && refused < SESSION_TRIES => {
                     refused += 1;
@@ -151,7 +169,10 @@ impl Connections {
         let _permit = self.connecting.acquire().await;
         let mut tries = 0;
         loop {
-            match builder.connect_mux(host).await {
+            let Ok(connected) = tokio::time::timeout(self.connect_limit, builder.connect_mux(host)).await else {
+                return Err(classify::stalled(node, host, self.connect_limit));
+            };
+            match connected {
                 Ok(session) => return Ok(session),
                 Err(error) if classify::is_shed(&error) && tries < 2 => {
                     tries += 1;

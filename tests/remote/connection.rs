@@ -279,15 +279,36 @@ async fn host_that_would_be_an_option_is_none() {
     assert_eq!(error.sentence, "`-oProxyCommand=touch /tmp/pwned` is not a host name");
 }
 
-#[tokio::test]
-async fn missing_sudo_is_said() {
+/// A node whose login shell finds this `sudo`.
+fn bench_with_sudo(lines: &str) -> Bench {
     let bench = bench_with("", |settings| settings.sudo = true);
-    let error = bench.ssh.start(&bench.name, &qm("k8s-101-set-0f", &["count"])).await.unwrap_err();
-    // Where there is a sudo and it lets us, the operation ran.
-    if !Path::new("/usr/bin/sudo").exists() {
+    bench.node.program("usr/bin/sudo", &format!("#!/bin/sh\n{lines}\n"));
+    fs::write(bench.root("root/.bashrc"), "PATH=$PVEKUBE_ROOT/usr/bin:$PATH\n").unwrap();
+    bench
+}
+
+#[tokio::test]
+async fn programs_run_through_sudo_when_asked() {
+    let bench = bench_with_sudo("[ \"$1\" = -n ] && shift && echo asked >>\"$PVEKUBE_ROOT/asked\" && exec \"$@\"");
+    bench.ssh.start(&bench.name, &qm("k8s-101-set-0f", &["count"])).await.unwrap();
+    bench.ssh.follow(&bench.name).await.unwrap();
+    assert_eq!(fs::read_to_string(bench.root("asked")).unwrap(), "asked\nasked\n");
+    bench.ssh.close().await;
+}
+
+#[tokio::test]
+async fn sudo_that_wants_a_password_is_said() {
+    let bench = bench_with_sudo("echo 'sudo: a password is required' >&2; exit 1");
+    let operation = qm("k8s-101-set-0f", &["count"]);
+    for error in [
+        bench.ssh.start(&bench.name, &operation).await.unwrap_err(),
+        bench.ssh.follow(&bench.name).await.map(|_| ()).unwrap_err(),
+    ] {
         assert_eq!(error.kind, RemoteErrorKind::NotStarted);
-        assert!(error.sentence.contains("sudo") && error.hint.contains("NOPASSWD"), "{error:?}");
+        assert!(error.sentence.ends_with("sudo: a password is required"), "{error:?}");
+        assert!(error.hint.contains("NOPASSWD"), "{error:?}");
     }
+    bench.ssh.close().await;
 }
 
 #[tokio::test]

@@ -40,6 +40,20 @@ fn bench_with(sshd_config: &str, change: impl FnOnce(&mut SshSettings)) -> Bench
     let folder = tempfile::Builder::new().prefix("pvk").tempdir().unwrap();
     let node = Node::start_with(&folder.path().join("root"), &fresh_address(), sshd_config);
     node.program("usr/sbin/qm", include_str!("../sshd/qm.sh"));
+    bench_of(folder, node, change)
+}
+
+/// A node with everything at its real place, as far as who runs the test may do that.
+fn bench_mounted() -> Bench {
+    let folder = tempfile::Builder::new().prefix("pvk").tempdir().unwrap();
+    let root = folder.path().join("root");
+    fs::create_dir_all(root.join("usr/sbin")).unwrap();
+    sshd::program(&root.join("usr/sbin/qm"), include_str!("../sshd/qm.sh"));
+    let node = Node::start_mounted(&root, &fresh_address());
+    bench_of(folder, node, |_| {})
+}
+
+fn bench_of(folder: TempDir, node: Node, change: impl FnOnce(&mut SshSettings)) -> Bench {
     let config = folder.path().join("ssh_config");
     fs::write(&config, node.ssh_config("pve1")).unwrap();
     let mut settings = settings(&config);

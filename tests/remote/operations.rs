@@ -11,7 +11,7 @@ use pvekube::remote::{FollowEvent, FollowRequest, Operation, Remote, RemoteError
 use sha2::{Digest, Sha256};
 
 use crate::sshd::{eventually, signal};
-use crate::{Bench, bench, qm};
+use crate::{Bench, bench, bench_mounted, qm};
 
 /// Follows an operation to its end: exit code (`None`: lost) and the log's lines that were told.
 async fn outcome(bench: &Bench, name: &str) -> (Option<i32>, Vec<String>) {
@@ -342,5 +342,32 @@ async fn downloads_of_one_file_at_once_are_one_download() {
     assert!(ends.iter().all(|(exit, _)| *exit == Some(0)), "{ends:?}");
     assert!(ends.iter().any(|(_, lines)| lines.last().is_some_and(|line| line == "already there")), "{ends:?}");
     assert!(fs::read(bench.root(&path[1..])).unwrap() == body);
+    bench.ssh.close().await;
+}
+
+#[tokio::test]
+async fn node_with_everything_at_its_real_place() {
+    let bench = bench_mounted();
+    assert_eq!(run(&bench, &qm("k8s-101-clone-0f", &["where"])).await.1, ["/usr/sbin/qm"]);
+    assert!(bench.root("run/pvekube/ops/k8s-101-clone-0f/rc").exists());
+    let body = vec![5; 1000];
+    let (download, path) = download(&serve(body.clone(), "200 OK"), &body);
+    assert_eq!(run(&bench, &download).await.0, Some(0));
+    assert!(fs::read(bench.root(&path[1..])).unwrap() == body);
+    bench.ssh.close().await;
+}
+
+#[tokio::test]
+async fn start_whose_caller_gives_up_at_any_moment_starts_at_most_once() {
+    let bench = bench();
+    let operation = qm("k8s-101-clone-0f", &["count"]);
+    bench.status("k8s-101-clone-0f").await;
+    for pause_ms in [0, 1, 2, 4, 8, 16, 32] {
+        let pause = std::time::Duration::from_millis(pause_ms);
+        let _ = tokio::time::timeout(pause, bench.ssh.start(&bench.name, &operation)).await;
+    }
+    bench.ssh.start(&bench.name, &operation).await.unwrap();
+    assert_eq!(outcome(&bench, "k8s-101-clone-0f").await.0, Some(0));
+    assert_eq!(fs::read_to_string(bench.root("count")).unwrap(), "ran\n");
     bench.ssh.close().await;
 }

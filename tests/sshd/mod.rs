@@ -1,5 +1,8 @@
-//! A real `sshd` as a node: its own address, keys and root folder, which stands for `/` (sshd sets `PVEKUBE_ROOT`, which
-//! the programs on a node take their paths from). Nothing is mounted and nobody needs to be root.
+//! A real `sshd` as a node: its own address, keys and root folder, which stands for `/`.
+//!
+//! `Node::start` mounts nothing and needs no root: sshd sets `PVEKUBE_ROOT`, which the programs on a node take their paths
+//! from. `Node::start_mounted` (by root; for others the same as `start`) gives sshd a mount namespace of its own, where the
+//! root folder's parts lie at their real places, as on a real node: `/usr/sbin/qm`, `/etc/pve`, `/run`.
 
 #![allow(dead_code, reason = "each test file uses its own part")]
 
@@ -24,7 +27,22 @@ pub struct Node {
     pub address: String,
     sshd: Option<Child>,
     extra: String,
+    mounted: bool,
 }
+
+/// Puts the parts of a root folder (`$1`) at their places, then runs the rest of the arguments. What is there of programs
+/// and configuration shows through; what runs and is kept is the folder's alone.
+const MOUNT: &str = r#"set -e
+root=$1
+shift
+mount --make-rprivate /
+for part in etc usr/sbin usr/bin; do
+  mount -t overlay overlay -o "lowerdir=$root/$part:/$part" "/$part"
+done
+mount --bind "$root/etc/pve" /etc/pve
+for part in run root var/lib; do mount --bind "$root/$part" "/$part"; done
+mkdir -p /run/sshd
+exec "$@""#;
 
 /// An address of the loopback network that no other test uses: by process and by count.
 pub fn fresh_address() -> String {
@@ -41,7 +59,16 @@ impl Node {
 
     /// As `start`, with further lines of sshd_config.
     pub fn start_with(root: &Path, address: &str, extra: &str) -> Self {
-        for folder in ["etc/ssh", "usr/sbin", "usr/bin", "run/qemu-server", "var/lib", "root"] {
+        Self::start_as(root, address, extra, false)
+    }
+
+    /// As `start`, in its own mount namespace when we are root. Programs must lie in the root before.
+    pub fn start_mounted(root: &Path, address: &str) -> Self {
+        Self::start_as(root, address, "", user() == "root")
+    }
+
+    fn start_as(root: &Path, address: &str, extra: &str, mounted: bool) -> Self {
+        for folder in ["etc/ssh", "etc/pve", "usr/sbin", "usr/bin", "run/qemu-server", "var/lib", "root"] {
             fs::create_dir_all(root.join(folder)).unwrap();
         }
         make_key(&root.join("etc/ssh/host_key"));
@@ -50,7 +77,8 @@ impl Node {
         if !authorized.exists() {
             fs::copy(root.join("client_key.pub"), &authorized).unwrap();
         }
-        let mut node = Self { root: root.to_owned(), address: address.to_owned(), sshd: None, extra: extra.to_owned() };
+        let mut node =
+            Self { root: root.to_owned(), address: address.to_owned(), sshd: None, extra: extra.to_owned(), mounted };
         node.restart();
         fs::write(root.join("known_hosts"), node.known_host()).unwrap();
         node
@@ -65,8 +93,13 @@ impl Node {
         fs::write(&config, self.config()).unwrap();
         let log = File::options().create(true).append(true).open(self.log()).unwrap();
         // The kernel ends it with us, however we end.
-        let sshd = Command::new("setpriv")
-            .args(["--pdeathsig", "KILL", "/usr/sbin/sshd", "-D", "-e", "-f"])
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "KILL"]);
+        if self.mounted {
+            command.args(["unshare", "-m", "sh", "-c", MOUNT, "sh"]).arg(&self.root);
+        }
+        let sshd = command
+            .args(["/usr/sbin/sshd", "-D", "-e", "-f"])
             .arg(&config)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -84,11 +117,13 @@ impl Node {
 
     fn config(&self) -> String {
         let root = self.root.display();
+        let environment =
+            if self.mounted { String::new() } else { format!("SetEnv PVEKUBE_ROOT={root} HOME={root}/root\n") };
         format!(
             "Port {PORT}\nListenAddress {address}\nHostKey {root}/etc/ssh/host_key\nPidFile none\nUsePAM no\n\
              StrictModes no\nAuthorizedKeysFile {root}/etc/ssh/authorized_keys\nPasswordAuthentication no\n\
              KbdInteractiveAuthentication no\nPermitRootLogin yes\nUseDNS no\nLogLevel VERBOSE\nAcceptEnv LANG LC_*\n\
-             SetEnv PVEKUBE_ROOT={root} HOME={root}/root\n{extra}\n",
+             {environment}{extra}\n",
             address = self.address,
             extra = self.extra,
         )
@@ -163,10 +198,14 @@ impl Node {
 
     /// Puts an executable program at a path of the root.
     pub fn program(&self, path: &str, text: &str) {
-        let file = self.root.join(path);
-        fs::write(&file, text).unwrap();
-        fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
+        program(&self.root.join(path), text);
     }
+}
+
+/// Writes an executable program.
+pub fn program(file: &Path, text: &str) {
+    fs::write(file, text).unwrap();
+    fs::set_permissions(file, fs::Permissions::from_mode(0o755)).unwrap();
 }
 
 impl Drop for Node {

@@ -20,6 +20,9 @@ case $1 in
     until [ -e "$ROOT/$2" ]; do sleep 0.05; done
     echo went on
     ;;
+  where)
+    printf '%s\n' "${0#"$ROOT"}"
+    ;;
   environment)
     printf '%s|%s|%s\n' "$LC_ALL" "$(umask)" "$(tty)"
     ;;
