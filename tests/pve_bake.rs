@@ -1,4 +1,5 @@
 //! The bake's script, run by the local `sh` in a folder that stands for the guest's root, with programs that stand in.
+#![allow(clippy::unwrap_used, reason = "a guest or node that can not be made is a failed test")]
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;

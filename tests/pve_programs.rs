@@ -1,4 +1,5 @@
 //! The programs that observe a node, run by the local `sh` over a folder that looks like one.
+#![allow(clippy::unwrap_used, reason = "a guest or node that can not be made is a failed test")]
 
 use std::collections::BTreeMap;
 use std::fs;

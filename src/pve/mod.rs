@@ -8,6 +8,7 @@ pub mod cloud_init;
 pub mod cluster_cfg;
 pub mod commands;
 pub mod conf;
+pub mod errors;
 pub mod members;
 pub mod property;
 pub mod report;
