@@ -14,6 +14,7 @@ use super::progress::{copied, percent};
 use super::run::StepRun;
 use crate::model::ids::OperationName;
 use crate::model::outcome::Failure;
+use crate::pve::errors;
 use crate::pve::report::log_tail;
 use crate::remote::{Operation, Probe, Remote, Work};
 
@@ -60,6 +61,9 @@ impl Ended {
         failure.command = Some(self.command.clone());
         if self.exit.is_none() {
             failure.cause = Some("its process on the node is gone: killed, or the node was restarted".to_owned());
+        } else if let Some(trouble) = errors::classify(self.log.iter().map(String::as_str)) {
+            failure.cause = Some(trouble.to_string());
+            failure.next = trouble.next().to_owned();
         }
         failure
     }

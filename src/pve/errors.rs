@@ -11,7 +11,9 @@ pub enum Trouble {
     /// PVE's own short waits for a lock ran out (1 s to 10 s) before work began [c-set-and-errors/flock-held].
     LockTimeout,
     /// The config's `lock:` key: somebody else's work, or what is left of it [c-set-and-errors/locked-set].
-    Locked { kind: String },
+    Locked {
+        kind: String,
+    },
     /// The VMID belongs to another guest (observed §5).
     IdTaken,
     /// The config changed between our read and our write [i-golden/machine-set-again-stale-digest].
@@ -21,12 +23,22 @@ pub enum Trouble {
     /// Cut off from outside: signal, closed pipe, killed worker (contract §0.2).
     Interrupted,
     /// QEMU would not start for want of memory or processors.
-    NoResources { text: String },
-    NoBridge { bridge: String },
+    NoResources {
+        text: String,
+    },
+    NoBridge {
+        bridge: String,
+    },
     /// A volume, snippet or image file that should be there.
-    NoFile { text: String },
-    NoStorage { text: String },
-    NoPool { text: String },
+    NoFile {
+        text: String,
+    },
+    NoStorage {
+        text: String,
+    },
+    NoPool {
+        text: String,
+    },
     /// No config of this id on this node: gone, or moved to another node.
     NoVm,
     Protected,
@@ -37,7 +49,9 @@ pub enum Trouble {
     Timeout,
     BadKeys,
     /// An option was refused; nothing was changed (400).
-    BadOption { text: String },
+    BadOption {
+        text: String,
+    },
 }
 
 impl Trouble {
@@ -62,7 +76,9 @@ impl Trouble {
             Trouble::NoBridge { .. } => "make that bridge on the node, or name another in the manifest",
             Trouble::NoFile { .. } => "run apply again; if it stays so, look at the storage",
             Trouble::NoStorage { .. } => "correct storage_pool in the config, or the storage's content and nodes",
-            Trouble::NoPool { .. } => "create the pool (pvesh create /pools --poolid NAME), or correct it in the config",
+            Trouble::NoPool { .. } => {
+                "create the pool (pvesh create /pools --poolid NAME), or correct it in the config"
+            }
             Trouble::NoVm => "run plan again: the VM is gone, or was moved to another node",
             Trouble::Protected => "set protection: false in the manifest first",
             Trouble::InUse => "destroy the clones that depend on this template first",
@@ -225,7 +241,10 @@ mod tests {
             ("VM is locked (clone)", Trouble::Locked { kind: text("clone") }),
             ("unable to create VM 140 - VM 140 already exists on node 'pve1'", Trouble::IdTaken),
             ("unable to create VM 101: config file already exists", Trouble::IdTaken),
-            ("close (rename) atomic file '/etc/pve/nodes/c1/qemu-server/200.conf' failed: File exists", Trouble::IdTaken),
+            (
+                "close (rename) atomic file '/etc/pve/nodes/c1/qemu-server/200.conf' failed: File exists",
+                Trouble::IdTaken,
+            ),
             ("checksum mismatch (file change by other user?)", Trouble::Changed),
             ("cluster not ready - no quorum?", Trouble::NoQuorum),
             (
