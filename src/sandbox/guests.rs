@@ -33,6 +33,8 @@ pub struct Running {
     /// Unix seconds.
     pub started_at: f64,
     pub paused: bool,
+    /// Paused by QEMU itself, for a failing disk.
+    pub io_error: bool,
 }
 
 /// What the guest agent says.

@@ -1,6 +1,8 @@
 # Evidence about a guest that is not ready: VMID MAC BRIDGE (the last two may be empty). Prints
 #   qemu running|gone
 #   cpu SECONDS            CPU time of QEMU
+#   status WORD            QEMU's own state: `running`, `paused`, `io-error`, …
+#   qemu-log LINE…         what QEMU said last, in the journal
 #   neighbour LINE…        `ip neigh` lines with the MAC
 #   seen LINE…             `bridge fdb` lines with the MAC
 #   console                then, to the end, what the serial console said within 5 s after a newline (at most 64 KiB)
@@ -13,9 +15,15 @@ if qemu_of "$1"; then
     cpu=$(set -- $line && shift 11 && printf %s $(($1 + $2)))
     printf 'cpu %s\n' $((cpu / $(getconf CLK_TCK)))
   fi
+  # A guest that is paused for an I/O error looks alive in every other way.
+  state=$(timeout -k 5 30 qm status "$1" 2>/dev/null </dev/null)
+  case $state in "status: "*) printf 'status %s\n' "${state#status: }" ;; esac
 else
   printf 'qemu gone\n'
 fi
+journalctl -q --no-pager -o cat -n 5 _SYSTEMD_UNIT="$1.scope" 2>/dev/null | while read -r line; do
+  printf 'qemu-log %s\n' "$line"
+done
 if [ -n "$2" ]; then
   mac=$(printf %s "$2" | tr 'A-F' 'a-f')
   ip neigh show 2>/dev/null | while read -r line; do

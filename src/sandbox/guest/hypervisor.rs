@@ -224,7 +224,12 @@ impl Guests for Hypervisor {
         let boot = settle(node, vmid)?;
         let pid = node.read_text(&pid_path(vmid)).ok()?.trim().parse().ok()?;
         let paused = boot.running(now_ms(node)) == Running::Paused;
-        Some(guests::Running { pid, started_at: boot.started_ms as f64 / 1000.0, paused })
+        Some(guests::Running {
+            pid,
+            started_at: boot.started_ms as f64 / 1000.0,
+            paused,
+            io_error: paused && !boot.suspended,
+        })
     }
 
     fn stop(&self, node: &SandboxNode, vmid: u32) -> io::Result<()> {

@@ -78,6 +78,11 @@ async fn diagnose(node: &SandboxNode, vmid: Vmid, mac: Option<&str>, bridge: Opt
     let from = now_ms(node);
     let Some(boot) = settle(node, vmid.0) else { return printed("qemu gone\nconsole\n") };
     let mut out = format!("qemu running\ncpu {}\n", boot.cpu_seconds(from));
+    let id = vmid.to_string();
+    let status = follow::run(node, vec!["qm", "status", &id], Duration::from_secs(30)).await;
+    if let Some(word) = String::from_utf8_lossy(&status.stdout).trim().strip_prefix("status: ") {
+        out.push_str(&format!("status {word}\n"));
+    }
     if let (Some(mac), Some(bridge)) = (mac.map(str::to_ascii_lowercase), bridge) {
         let sent =
             boot.interfaces(from).iter().any(|interface| interface.mac == mac && !interface.addresses.is_empty());

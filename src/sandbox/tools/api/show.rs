@@ -169,9 +169,10 @@ pub fn entry(node: &SandboxNode, config: &Config, detail: Detail) -> Value {
     object
 }
 
-/// `running`, `paused` or `stopped`.
+/// `running`, `paused`, `io-error` or `stopped`.
 pub fn qmp_status(node: &SandboxNode, vmid: u32) -> &'static str {
     match node.world.guests.running(node, vmid) {
+        Some(run) if run.io_error => "io-error",
         Some(run) if run.paused => "paused",
         Some(_) => "running",
         None => "stopped",
