@@ -7,10 +7,18 @@ mod blind;
 mod build;
 #[path = "planner/changes.rs"]
 mod changes;
+#[path = "planner/checker.rs"]
+mod checker;
 #[path = "planner/create.rs"]
 mod create;
+#[path = "planner/generate.rs"]
+mod generate;
+#[path = "planner/model.rs"]
+mod model;
 #[path = "planner/places.rs"]
 mod places;
+#[path = "planner/properties.rs"]
+mod properties;
 #[path = "planner/removal.rs"]
 mod removal;
 #[path = "planner/templates.rs"]

@@ -191,24 +191,17 @@ fn present<'a>(survey: &Survey<'a>, machine: &Machine, found: &Found<'a>, report
         report.note("no-quorum", Some(&machine.name), text);
         return Fate::Held;
     }
+    checks::namesakes(survey, machine, report);
     let operations = survey.live_operations(node, found.vmid());
     if !operations.is_empty() {
         return Fate::Attach(Attach { node, realm_id: found.realm_id, vmid: found.vmid(), operations });
     }
-    let may_remake = survey.blind.is_empty();
+    // What is seen is not unknown: a machine that is here is made anew even while other nodes are silent.
     if let Some(why) = half_made(found) {
-        if may_remake {
-            return Fate::Remake { found: found.clone(), why, requested: false };
-        }
-        unknown::hold_create(survey, machine, report);
-        return Fate::Held;
+        return Fate::Remake { found: found.clone(), why, requested: false };
     }
     if let Some(why) = replacement(survey, machine, found) {
-        if may_remake {
-            return Fate::Remake { found: found.clone(), why, requested: true };
-        }
-        unknown::hold_create(survey, machine, report);
-        return Fate::Held;
+        return Fate::Remake { found: found.clone(), why, requested: true };
     }
     keep(survey, machine, found, facts)
 }

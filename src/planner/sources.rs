@@ -71,7 +71,7 @@ pub(crate) fn sources<'a>(
     let mut sources = BTreeMap::new();
     for (id, choice) in choices {
         let Some(slot) = slots.get(&choice.node) else { continue };
-        let renewing = fates.get(id).is_some_and(Fate::is_requested);
+        let renewing = survey.options.replace_outdated || fates.get(id).is_some_and(Fate::is_requested);
         let source = source(survey, slot, renewing);
         let entry = sources.entry(slot.node.clone()).or_insert_with(|| source.clone());
         // One machine that asks for the newest image is enough.

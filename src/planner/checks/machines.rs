@@ -53,6 +53,17 @@ pub(crate) fn name_is_taken(survey: &Survey<'_>, machine: &Machine, report: &mut
     taken
 }
 
+/// Somebody's VM that shares the name of a machine of ours which exists: told, for DNS and people mix them up.
+pub(crate) fn namesakes(survey: &Survey<'_>, machine: &Machine, report: &mut Report) {
+    let name = machine.name.as_str();
+    for (_, _, vm) in survey.observed.vms().filter(|(_, _, vm)| vm.name() == Some(name)) {
+        if vm.mark().is_none_or(|mark| mark.cluster != survey.desired.cluster) {
+            let message = format!("VM {} on {} has the same name and is not ours", vm.vmid, vm.node);
+            report.warn("name-taken", name, message, format!("rename VM {}", vm.vmid), machine.place.as_ref());
+        }
+    }
+}
+
 /// A wanted machine of ours under another's name: this plan gives it its own back.
 fn is_renamed(survey: &Survey<'_>, vm: &Vm) -> bool {
     let mark = vm.mark().filter(|mark| mark.cluster == survey.desired.cluster);

@@ -17,7 +17,7 @@ use super::templates::{Slot, SlotState};
 mod machines;
 mod nodes;
 
-pub(crate) use machines::{destroyable, duplicate, name_is_taken};
+pub(crate) use machines::{destroyable, duplicate, name_is_taken, namesakes};
 pub use nodes::doctor;
 pub(crate) use nodes::{node_findings, nodes};
 
