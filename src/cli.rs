@@ -521,7 +521,7 @@ pub enum SandboxCommand {
         #[arg(long)]
         node: String,
         #[arg(last = true, required = true)]
-        argv: Vec<std::ffi::OsString>,
+        argv: Vec<String>,
     },
 }
 

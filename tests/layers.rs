@@ -13,7 +13,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("planner", &["model", "pve"]),
     ("inventory", &["model", "pve"]),
     ("render", &["model", "pve", "planner", "error"]),
-    ("remote", &["model"]),
+    ("remote", &["model", "error"]),
     ("image", &["model", "pve"]),
     ("observe", &["model", "pve", "remote", "image"]),
     ("execute", &["model", "pve", "remote", "image"]),
@@ -62,7 +62,7 @@ const IMPURE: &[(&str, &str)] = &[
 
 /// Words that only one layer may contain.
 const ONLY_IN: &[(&str, &str)] =
-    &[("openssh::", "remote"), ("ureq::", "image"), ("indicatif::", "ui"), ("clap::", "cli commands")];
+    &[("openssh::", "remote"), ("ureq::", "image"), ("indicatif::", "ui"), ("clap::", "cli commands main")];
 
 fn sources() -> BTreeMap<PathBuf, String> {
     fn walk(dir: &Path, found: &mut BTreeMap<PathBuf, String>) {

@@ -15,6 +15,7 @@ mod drive;
 mod events;
 mod failure;
 mod follower;
+mod glance;
 mod hooks;
 mod interrupt;
 pub mod known_hosts;
@@ -22,6 +23,7 @@ mod lock;
 mod machine;
 mod mutate;
 mod node;
+mod notes;
 mod operation;
 mod options;
 mod progress;
@@ -42,7 +44,9 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
+pub use glance::{GlanceOptions, as_observed, glance};
 pub use interrupt::Interrupt;
+pub use notes::{NotesOf, write_notes};
 pub use options::{ApplyOptions, LocalImage, LocalImageAsk, LocalImageFuture, LoginKeys};
 
 use crate::model::desired::Desired;

@@ -111,7 +111,7 @@ impl<R: Remote> StepRun<R> {
 }
 
 /// The nonce of an answer, from its first header.
-fn nonce(answer: &[u8]) -> Option<String> {
+pub(super) fn nonce(answer: &[u8]) -> Option<String> {
     let text = String::from_utf8_lossy(answer);
     let header = text.lines().find(|line| line.starts_with("@@") && line.contains(" begin"))?;
     header.strip_prefix("@@")?.split(' ').next().map(str::to_owned)

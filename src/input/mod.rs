@@ -56,12 +56,19 @@ pub struct Env<'a> {
     pub read_file: &'a dyn Fn(&Path) -> std::io::Result<String>,
 }
 
+impl Env<'static> {
+    /// This process's.
+    pub fn current() -> Self {
+        Env { home: etcetera::home_dir().ok(), read_file: &read_small }
+    }
+}
+
 /// Reads both files from disk. Missing, unreadable or oversized files are problems too.
 pub fn load(config: &Path, manifest: &Path) -> Result<Loaded, Box<Problems>> {
     let mut faults = Faults::default();
     let config_file = read(InputFile::Config, config, &mut faults);
     let manifest_file = read(InputFile::Manifest, manifest, &mut faults);
-    let env = Env { home: etcetera::home_dir().ok(), read_file: &read_small };
+    let env = Env::current();
     parse_found(config_file, manifest_file, &env, faults)
 }
 

@@ -103,4 +103,9 @@ impl Mark {
         }
         lines.join("\n")
     }
+
+    /// The description without any mark; the text around it is kept.
+    pub fn take_out_of(description: &str) -> String {
+        description.lines().filter(|line| !line.trim().starts_with("pvekube/")).collect::<Vec<_>>().join("\n")
+    }
 }

@@ -21,7 +21,7 @@ mod check_list;
 mod checks;
 mod diff;
 mod existing;
-mod explain;
+pub mod explain;
 mod fields;
 mod hazards;
 mod machine_steps;

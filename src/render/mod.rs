@@ -21,3 +21,7 @@ pub mod text;
 pub mod values;
 
 pub use line::Look;
+pub mod checks;
+pub mod explain;
+pub mod status;
+pub mod timeline;

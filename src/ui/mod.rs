@@ -122,6 +122,16 @@ impl Ui {
         prompt::is_yes(&answer)
     }
 
+    /// Asks for a line of text; `None` where nobody can answer or the answer is empty.
+    pub fn ask(&self, question: &str) -> Option<String> {
+        if !self.can_ask {
+            return None;
+        }
+        self.lock().above(format!("{question} ").as_bytes());
+        let answer = prompt::read_line(&mut std::io::stdin().lock());
+        Some(answer.trim().to_owned()).filter(|answer| !answer.is_empty())
+    }
+
     /// For `tracing_subscriber`: log lines go to stderr, above the picture.
     pub fn log_writer(&self) -> LogWriter {
         LogWriter::new(Arc::clone(&self.streams))

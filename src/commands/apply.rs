@@ -1,0 +1,63 @@
+//! `pvekube apply`: show the plan, ask, run it; or exactly a saved plan.
+
+use super::run::{self, Approval};
+use super::session::{self, Session};
+use super::{Stop, interrupts, look, planning, saved};
+use crate::cli::{Apply as Args, Global, Planning, TextOrJson};
+use crate::error::{Exit, Fault};
+use crate::planner;
+use crate::remote::Remote as _;
+use crate::render::saved::expect;
+use crate::ui::Ui;
+
+pub async fn run(ui: &Ui, global: &Global, args: &Args) -> Result<Exit, Stop> {
+    refuse_contradictions(args)?;
+    let approval = match (&args.plan, args.auto_approve) {
+        (Some(_), _) => Approval::SavedPlan,
+        (None, true) => Approval::Given,
+        (None, false) => Approval::Ask,
+    };
+    run::can_approve(ui, approval, args.running.format)?;
+    let session = session::open(global)?;
+    let done = go(ui, &session, args, approval).await;
+    session.nodes.close().await;
+    done
+}
+
+async fn go(ui: &Ui, session: &Session, args: &Args, approval: Approval) -> Result<Exit, Stop> {
+    // Names are checked before any node is contacted.
+    let options = planning::options(&args.planning, &session.loaded.desired)?;
+    let document = args.plan.as_deref().map(saved::read).transpose()?;
+    let interrupt = interrupts::catch(ui);
+    let observed = tokio::select! {
+        observed = look::look(ui, session) => observed,
+        () = interrupts::first(interrupt.clone()) => return Ok(Exit::Interrupted),
+    };
+    let plan = match &document {
+        Some(document) => saved::plan_if_fresh(session, &observed, document)?,
+        None => planner::plan(&session.loaded.desired, &observed, &options),
+    };
+    if let Some(expected) = &args.expect {
+        expect(&plan, expected)?;
+    }
+    run::plan(ui, session, &observed, &plan, &args.running, approval, interrupt).await
+}
+
+/// What `apply FILE` doesn't take: the file says it all.
+fn refuse_contradictions(args: &Args) -> Result<(), Fault> {
+    if args.plan.is_some() && args.planning != Planning::default() {
+        return Err(Fault::new(
+            "plan-options",
+            "a saved plan is applied as it is: --prune, --only, --replace, --replace-outdated, --without-node and --accept can't change it",
+            "give them to `pvekube plan --out FILE` and apply that file",
+        ));
+    }
+    if args.running.format == TextOrJson::Json && args.plan.is_none() && !args.auto_approve {
+        return Err(Fault::new(
+            "needs-approval",
+            "--format json asks nothing",
+            "add --auto-approve, or apply a saved plan",
+        ));
+    }
+    Ok(())
+}

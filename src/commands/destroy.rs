@@ -1,0 +1,32 @@
+//! `pvekube destroy`: everything of this cluster, by its mark. The same path as any plan, with nothing desired.
+
+use super::run::{self, Approval};
+use super::session::{self, Session};
+use super::{Stop, interrupts, look};
+use crate::cli::{Destroy as Args, Global};
+use crate::error::Exit;
+use crate::planner::{self, PlanOptions};
+use crate::remote::Remote as _;
+use crate::ui::Ui;
+
+pub async fn run(ui: &Ui, global: &Global, args: &Args) -> Result<Exit, Stop> {
+    let approval = if args.auto_approve { Approval::Given } else { Approval::Ask };
+    run::can_approve(ui, approval, args.running.format)?;
+    let session = session::open(global)?;
+    let done = go(ui, &session, args, approval).await;
+    session.nodes.close().await;
+    done
+}
+
+async fn go(ui: &Ui, session: &Session, args: &Args, approval: Approval) -> Result<Exit, Stop> {
+    let options = PlanOptions {
+        destroy: true,
+        templates: args.templates,
+        accept: args.accept.iter().copied().collect(),
+        ..PlanOptions::default()
+    };
+    let interrupt = interrupts::catch(ui);
+    let observed = look::look(ui, session).await;
+    let plan = planner::plan(&session.loaded.desired, &observed, &options);
+    run::plan(ui, session, &observed, &plan, &args.running, approval, interrupt).await
+}

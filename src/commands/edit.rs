@@ -1,0 +1,110 @@
+//! Verbs that edit the manifest and then apply: the edit shown as a diff, written whole or not at all.
+
+use similar::{ChangeTag, TextDiff};
+
+use super::run::{self, Approval};
+use super::session::{self, Session};
+use super::{Stop, files, interrupts, look};
+use crate::cli::{Edit, Global};
+use crate::error::{Exit, Fault};
+use crate::input::{self, Loaded};
+use crate::model::desired::Desired;
+use crate::model::ids::{MachineName, Pool};
+use crate::planner::{self, PlanOptions};
+use crate::remote::Remote as _;
+use crate::ui::Ui;
+
+/// The manifest as it is and as it will be.
+pub struct Edited {
+    old: Loaded,
+    new: Loaded,
+}
+
+/// Loads both files for an edit; the built-in examples can't be edited.
+pub fn load(global: &Global) -> Result<Loaded, Stop> {
+    if !session::manifest_path(global).exists() {
+        return Err(Fault::new(
+            "no-manifest",
+            format!("{} does not exist, and this command edits it", session::manifest_path(global).display()),
+            "write one with `pvekube init`, or start from cluster.example.yaml",
+        )
+        .into());
+    }
+    session::load(global)
+}
+
+/// The numbers that a pool has now.
+pub fn numbers(desired: &Desired, pool: &Pool) -> std::collections::BTreeSet<u32> {
+    desired.machines.iter().filter(|machine| machine.id.pool == *pool).map(|machine| machine.id.number).collect()
+}
+
+/// Parses the new text as any manifest; what the edit broke, or what was asked wrongly, is a problem with a place.
+pub fn parse(old: Loaded, text: String) -> Result<Edited, Stop> {
+    let manifest = input::SourceFile { name: old.manifest.name.clone(), text };
+    let new = input::parse(&old.config, &manifest, &input::Env::current())?;
+    Ok(Edited { old, new })
+}
+
+pub fn impossible(reason: impl Into<String>, manifest: &str) -> Fault {
+    Fault::new(
+        "manifest-edit",
+        format!("{manifest} can't be edited: {}", reason.into()),
+        "edit the file by hand, then: pvekube apply",
+    )
+}
+
+/// Shows the edit, asks, writes the file, applies just these machines.
+///
+/// Consent is asked once, for the edit and the plan together; a plan that is refused leaves the file as it was.
+pub async fn go(
+    ui: &Ui,
+    global: &Global,
+    edit: &Edit,
+    edited: Edited,
+    only: Vec<MachineName>,
+    prune: bool,
+) -> Result<Exit, Stop> {
+    let path = session::manifest_path(global);
+    let diff = diff(&edited.old.manifest.name, &edited.old.manifest.text, &edited.new.manifest.text);
+    ui.data(&diff)?;
+    if edit.no_apply {
+        files::write_atomically(&path, edited.new.manifest.text.as_bytes(), files::Readers::Everybody)?;
+        ui.talk(&format!("{} is changed. Next: pvekube apply", path.display()));
+        return Ok(Exit::Success);
+    }
+    let approval = if edit.auto_approve { Approval::Given } else { Approval::Ask };
+    run::can_approve(ui, approval, edit.running.format)?;
+    let session = session::with(global, edited.new)?;
+    let interrupt = interrupts::catch(ui);
+    let observed = look::look(ui, &session).await;
+    let options = PlanOptions {
+        only: only.into_iter().collect(),
+        prune,
+        accept: edit.accept.iter().copied().collect(),
+        ..PlanOptions::default()
+    };
+    let plan = planner::plan(&session.loaded.desired, &observed, &options);
+    let text = session.loaded.manifest.text.clone();
+    let before_running = || {
+        files::write_atomically(&path, text.as_bytes(), files::Readers::Everybody)?;
+        ui.talk(&format!("{} is changed.", path.display()));
+        Ok(())
+    };
+    let done =
+        run::plan_after(ui, &session, &observed, &plan, &edit.running, approval, interrupt, before_running).await;
+    close(&session).await;
+    done
+}
+
+async fn close(session: &Session) {
+    session.nodes.close().await;
+}
+
+/// A unified diff with three lines around each change.
+fn diff(name: &str, old: &str, new: &str) -> String {
+    let diff = TextDiff::from_lines(old, new);
+    if diff.iter_all_changes().all(|change| change.tag() == ChangeTag::Equal) {
+        return format!("{name} stays as it is.\n");
+    }
+    diff.unified_diff().header(name, &format!("{name} (edited)")).to_string()
+}

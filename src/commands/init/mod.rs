@@ -1,0 +1,224 @@
+//! `pvekube init`: looks at a node and writes two files that validate.
+
+mod text;
+
+use std::path::{Path, PathBuf};
+
+use super::session::Session;
+use super::{Stop, files, look, session};
+use crate::cli::{Global, Init as Args};
+use crate::error::{Exit, Fault};
+use crate::input::{self, SourceFile};
+use crate::model::observed::{NodeFacts, NodeState, Observed, Realm};
+use crate::remote::Remote as _;
+use crate::ui::Ui;
+use text::Facts;
+
+/// A hundred ids are plenty for a cluster, and easy to remember.
+const RANGE: u32 = 100;
+/// Placeholders for the first look; the written files have what was found.
+const ANY_STORAGE: &str = "local-lvm";
+const ANY_BRIDGE: &str = "vmbr0";
+
+pub async fn run(ui: &Ui, global: &Global, args: &Args) -> Result<Exit, Stop> {
+    let config_path = global.config.clone().unwrap_or_else(|| "config.yaml".into());
+    let manifest_path = session::manifest_path(global);
+    for path in [&config_path, &manifest_path] {
+        if path.exists() {
+            return Err(Fault::new(
+                "file-exists",
+                format!("{} is there already, and init never overwrites", path.display()),
+                "edit it, or name other files with --config and --manifest",
+            )
+            .into());
+        }
+    }
+    let mut facts = asked(ui, args)?;
+    let session = first_look(global, &facts)?;
+    let observed = look::look(ui, &session).await;
+    session.nodes.close().await;
+    fill(&mut facts, args, &observed, &session)?;
+    let (config, manifest) = (text::config(&facts), text::manifest(&facts));
+    // What is written must be what the next command accepts.
+    input::parse(&source(&config_path, &config), &source(&manifest_path, &manifest), &input::Env::current())?;
+    files::write_atomically(&config_path, config.as_bytes(), files::Readers::Everybody)?;
+    files::write_atomically(&manifest_path, manifest.as_bytes(), files::Readers::Everybody)?;
+    ui.data(&format!(
+        "Wrote {} and {}. Look them over, then: pvekube plan\n",
+        config_path.display(),
+        manifest_path.display()
+    ))?;
+    Ok(Exit::Success)
+}
+
+fn source(path: &Path, text: &str) -> SourceFile {
+    SourceFile { name: path.display().to_string(), text: text.to_owned() }
+}
+
+/// From the flags, else by asking.
+fn asked(ui: &Ui, args: &Args) -> Result<Facts, Stop> {
+    let node = args
+        .node
+        .clone()
+        .or_else(|| ui.ask("A Proxmox node (HOST or USER@HOST):"))
+        .ok_or_else(|| Fault::new("init-flags", "no node was given", "give one: pvekube init --node pve1.lan"))?;
+    let (user, host) = node.split_once('@').unwrap_or(("root", &node));
+    let public_key = public_key(ui, args.ssh_public_key.as_deref())?;
+    Ok(Facts {
+        nodes: vec![(String::new(), host.to_owned())],
+        ssh_user: user.to_owned(),
+        private_key: args.key.as_ref().map(|path| path.display().to_string()),
+        accept_new_host_keys: args.accept_new_host_keys,
+        public_key,
+        storage: ANY_STORAGE.to_owned(),
+        other_storages: Vec::new(),
+        bridge: ANY_BRIDGE.to_owned(),
+        other_bridges: Vec::new(),
+        template_id: 9000,
+        vmid_range: (200, 200 + RANGE - 1),
+        cluster: args.cluster.clone(),
+        masters: args.masters,
+        workers: args.workers,
+    })
+}
+
+/// The key to put into the machines: the flag's file, else the user's own.
+fn public_key(ui: &Ui, flag: Option<&Path>) -> Result<String, Fault> {
+    let none = || {
+        Fault::new(
+            "init-flags",
+            "no SSH public key was found to put into the machines",
+            "give one: --ssh-public-key FILE; or make one: ssh-keygen -t ed25519",
+        )
+    };
+    let candidates: Vec<PathBuf> = match flag {
+        Some(path) => vec![path.to_owned()],
+        None => {
+            let home = etcetera::home_dir().map_err(|_| none())?;
+            ["id_ed25519.pub", "id_ecdsa.pub", "id_rsa.pub"].map(|name| home.join(".ssh").join(name)).into()
+        }
+    };
+    for path in &candidates {
+        match std::fs::read_to_string(path) {
+            Ok(text) => {
+                ui.talk(&format!("The machines get the public key {}.", path.display()));
+                return text
+                    .lines()
+                    .next()
+                    .map(str::trim)
+                    .filter(|key| !key.is_empty())
+                    .map(str::to_owned)
+                    .ok_or_else(none);
+            }
+            Err(error) if flag.is_some() => {
+                return Err(Fault::new(
+                    "init-flags",
+                    format!("{}: {error}", path.display()),
+                    "name a readable public key file",
+                ));
+            }
+            Err(_) => {}
+        }
+    }
+    Err(none())
+}
+
+/// A session with just the one node, to see what is there.
+fn first_look(global: &Global, facts: &Facts) -> Result<Session, Stop> {
+    let host = facts.nodes[0].1.clone();
+    let first = Facts {
+        nodes: vec![("first".to_owned(), host)],
+        ssh_user: facts.ssh_user.clone(),
+        private_key: facts.private_key.clone(),
+        public_key: facts.public_key.clone(),
+        storage: facts.storage.clone(),
+        other_storages: Vec::new(),
+        bridge: facts.bridge.clone(),
+        other_bridges: Vec::new(),
+        cluster: facts.cluster.clone(),
+        ..*facts
+    };
+    let loaded = input::parse(
+        &SourceFile { name: "command line".to_owned(), text: text::config(&first) },
+        &SourceFile { name: "command line".to_owned(), text: text::manifest(&first) },
+        &input::Env::current(),
+    )?;
+    session::with(global, loaded)
+}
+
+/// What the node answered decides the rest.
+fn fill(facts: &mut Facts, args: &Args, observed: &Observed, session: &Session) -> Result<(), Fault> {
+    let name = &session.loaded.desired.nodes[0].name;
+    let node = match observed.nodes.get(name) {
+        Some(NodeState::Answered(node)) => node,
+        Some(NodeState::Silent(silence)) => {
+            return Err(Fault::new(
+                "node-unreachable",
+                format!("{}: {}", facts.nodes[0].1, silence.reason),
+                silence.hint.clone(),
+            )
+            .with_detail(silence.detail.clone()));
+        }
+        None => return Err(Fault::new("node-unreachable", "the node gave no answer", "try: ssh HOST true")),
+    };
+    let realm = observed.realms.get(&node.realm).ok_or_else(|| {
+        Fault::new("node-unreachable", "the node has no readable /etc/pve", "see: systemctl status pve-cluster")
+    })?;
+    let host = facts.nodes[0].1.clone();
+    facts.nodes = members(realm, node, &host);
+    (facts.storage, facts.other_storages) =
+        choose("storage", storages(realm, node), args.storage.as_deref(), ANY_STORAGE)?;
+    let bridges = node.bridges.iter().map(|bridge| bridge.as_str().to_owned()).collect();
+    (facts.bridge, facts.other_bridges) = choose("bridge", bridges, args.bridge.as_deref(), ANY_BRIDGE)?;
+    let taken = |id: u32| realm.guests.keys().any(|vmid| vmid.0 == id);
+    facts.template_id = (9000..10_000).find(|id| !taken(*id)).unwrap_or(9000);
+    let start = (2..90).map(|hundred| hundred * RANGE).find(|low| !(*low..low + RANGE).any(taken)).unwrap_or(200);
+    facts.vmid_range = (start, start + RANGE - 1);
+    Ok(())
+}
+
+/// Every member of the cluster; the node that was named keeps the host it was reached by.
+fn members(realm: &Realm, node: &NodeFacts, host: &str) -> Vec<(String, String)> {
+    let host_of = |name: &str, address: Option<&String>| {
+        if name == node.pve_name.as_str() {
+            host.to_owned()
+        } else {
+            address.cloned().unwrap_or_else(|| name.to_owned())
+        }
+    };
+    realm
+        .members
+        .iter()
+        .map(|(name, member)| (name.as_str().to_owned(), host_of(name.as_str(), member.address.as_ref())))
+        .collect()
+}
+
+/// Enabled storages that hold VM disks on this node.
+fn storages(realm: &Realm, node: &NodeFacts) -> Vec<String> {
+    realm
+        .storages
+        .iter()
+        .filter(|(_, def)| def.enabled && def.content.contains("images"))
+        .filter(|(_, def)| def.nodes.as_ref().is_none_or(|nodes| nodes.contains(&node.pve_name)))
+        .map(|(name, _)| name.as_str().to_owned())
+        .collect()
+}
+
+/// The one that was asked for, else the usual one, else the first; and the others.
+fn choose(what: &str, found: Vec<String>, asked: Option<&str>, usual: &str) -> Result<(String, Vec<String>), Fault> {
+    let list = found.join(", ");
+    let chosen = match asked {
+        Some(asked) => found.iter().find(|name| *name == asked).ok_or_else(|| {
+            Fault::new("init-flags", format!("the node has no {what} `{asked}` for VMs"), format!("it has: {list}"))
+        })?,
+        None => found.iter().find(|name| *name == usual).or(found.first()).ok_or_else(|| {
+            Fault::new(
+                "init-flags",
+                format!("the node has no {what} for VMs"),
+                format!("make a {what} on the node first"),
+            )
+        })?,
+    };
+    let others = found.iter().filter(|name| *name != chosen).cloned().collect();
+    Ok((chosen.clone(), others))
+}

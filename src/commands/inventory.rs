@@ -1,0 +1,54 @@
+//! `pvekube inventory`: the machines for Ansible, ssh, /etc/hosts.
+
+use std::sync::Arc;
+
+use super::run::known_hosts;
+use super::session::{self, Session};
+use super::{Stop, login_keys, look};
+use crate::cli::{Global, Inventory as Args, InventoryFormat};
+use crate::error::{Exit, Fault};
+use crate::execute::{self, GlanceOptions};
+use crate::inventory::{self, Inventory};
+use crate::model::ids::MachineName;
+use crate::remote::Remote as _;
+use crate::ui::Ui;
+
+pub async fn run(ui: &Ui, global: &Global, args: &Args) -> Result<Exit, Stop> {
+    let session = session::open(global)?;
+    let done = print(ui, &session, args).await;
+    session.nodes.close().await;
+    done
+}
+
+async fn print(ui: &Ui, session: &Session, args: &Args) -> Result<Exit, Stop> {
+    let desired = &session.loaded.desired;
+    let file = known_hosts(session, args.known_hosts.as_deref())?;
+    let keys = login_keys::find(desired).await;
+    let machines = match &args.observed {
+        Some(path) => execute::as_observed(desired, &look::saved(path)?.0),
+        None => {
+            let observed = look::look(ui, session).await;
+            let options = GlanceOptions { keys: keys.clone(), known_hosts: Some(file.clone()) };
+            execute::glance(desired, &observed, Arc::clone(&session.nodes), options).await
+        }
+    };
+    let list = Inventory::new(desired, &machines, Some(file));
+    ui.data(&match args.format {
+        InventoryFormat::Ansible => inventory::ansible(&list),
+        InventoryFormat::SshConfig => inventory::ssh_config(&list),
+        InventoryFormat::Hosts => inventory::hosts_file(&list),
+        InventoryFormat::Json => inventory::json(&list),
+    })?;
+    let reachable = |name: &MachineName| list.hosts.iter().any(|host| host.name == *name && host.address.is_some());
+    let missing: Vec<&str> =
+        desired.machines.iter().filter(|wanted| !reachable(&wanted.name)).map(|wanted| wanted.name.as_str()).collect();
+    if missing.is_empty() {
+        return Ok(Exit::Success);
+    }
+    ui.fault(&Fault::new(
+        "no-address",
+        format!("not in the inventory, because no address is known: {}", missing.join(", ")),
+        "see why: pvekube status",
+    ));
+    Ok(Exit::Failure)
+}

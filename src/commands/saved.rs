@@ -1,0 +1,45 @@
+//! Plans in files: written by `plan --out`, applied by `apply FILE` exactly as they are, or refused with what moved.
+
+use std::path::Path;
+
+use super::Stop;
+use super::session::Session;
+use crate::error::Fault;
+use crate::input::SourceFile;
+use crate::model::observed::Observed;
+use crate::model::plan::Plan;
+use crate::planner::PlanOptions;
+use crate::render::digest::bytes_digest;
+use crate::render::saved::{Inputs, SavedPlan, fingerprint, moved, stale};
+
+/// The file's text.
+pub fn document(session: &Session, observed: &Observed, plan: &Plan, options: &PlanOptions, offline: bool) -> String {
+    let rests_on = fingerprint(plan, observed, inputs(session));
+    let saved = SavedPlan::new(plan, options, rests_on, jiff::Timestamp::now().as_second());
+    SavedPlan { sandbox: session.sandbox.is_some(), offline, ..saved }.to_text()
+}
+
+pub fn read(path: &Path) -> Result<SavedPlan, Fault> {
+    let name = path.display().to_string();
+    let bytes = std::fs::read(path).map_err(|error| {
+        Fault::new(
+            "saved-plan-unreadable",
+            format!("{name} can't be read: {error}"),
+            "make one with pvekube plan --out FILE",
+        )
+    })?;
+    SavedPlan::from_bytes(&bytes, &name)
+}
+
+/// The saved plan, if everything that it rests on is as it was.
+pub fn plan_if_fresh(session: &Session, observed: &Observed, saved: &SavedPlan) -> Result<Plan, Stop> {
+    saved.admits(&session.loaded.desired.cluster, session.sandbox.is_some())?;
+    let moved = moved(&saved.rests_on, &fingerprint(&saved.plan, observed, inputs(session)));
+    if moved.is_empty() { Ok(saved.plan.clone()) } else { Err(stale(&moved).into()) }
+}
+
+fn inputs(session: &Session) -> Inputs {
+    let digest = |file: &SourceFile| bytes_digest(file.text.as_bytes());
+    let (config, manifest) = (&session.loaded.config, &session.loaded.manifest);
+    Inputs::from([("config".to_owned(), digest(config)), ("manifest".to_owned(), digest(manifest))])
+}

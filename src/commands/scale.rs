@@ -1,0 +1,57 @@
+//! `pvekube scale workers=5`: the manifest's counts, then apply.
+
+use super::Stop;
+use super::edit::{self, impossible};
+use crate::cli::{Global, Scale as Args};
+use crate::error::{Exit, Fault};
+use crate::input;
+use crate::model::ids::{MachineId, Pool};
+use crate::ui::Ui;
+
+pub async fn run(ui: &Ui, global: &Global, args: &Args) -> Result<Exit, Stop> {
+    let wanted = args.pools.iter().map(|text| parse(text)).collect::<Result<Vec<_>, Fault>>()?;
+    let loaded = edit::load(global)?;
+    let name = loaded.manifest.name.clone();
+    let mut text = loaded.manifest.text.clone();
+    let mut only = Vec::new();
+    let mut shrinks = false;
+    for (pool, count) in wanted {
+        let old = edit::numbers(&loaded.desired, &pool);
+        let mut new = old.clone();
+        while new.len() > count {
+            // The youngest number goes first, so that the others keep theirs.
+            new.pop_last();
+        }
+        let missing = count.saturating_sub(new.len());
+        let fresh: Vec<u32> = (1..).filter(|number| !new.contains(number)).take(missing).collect();
+        new.extend(fresh);
+        text = input::edit::set_numbers(&text, &pool, &new).map_err(|reason| impossible(reason, &name))?;
+        for number in old.difference(&new) {
+            text = input::edit::remove_override(&text, &pool, *number).map_err(|reason| impossible(reason, &name))?;
+        }
+        shrinks |= new.len() < old.len();
+        let changed = old.symmetric_difference(&new);
+        only.extend(
+            changed.map(|number| MachineId { pool: pool.clone(), number: *number }.name(&loaded.desired.cluster)),
+        );
+    }
+    edit::go(ui, global, &args.edit, edit::parse(loaded, text)?, only, shrinks).await
+}
+
+fn parse(text: &str) -> Result<(Pool, usize), Fault> {
+    let bad = || {
+        Fault::new(
+            "scale-flags",
+            format!("`{text}` is not POOL=COUNT"),
+            "write for example: pvekube scale workers=5 masters=3",
+        )
+    };
+    let (pool, count) = text.split_once('=').ok_or_else(bad)?;
+    let pool = match pool {
+        "" => return Err(bad()),
+        "masters" => Pool::Masters,
+        "workers" => Pool::Workers,
+        other => Pool::Named(other.to_owned()),
+    };
+    Ok((pool, count.parse().ok().filter(|count| *count <= 1000).ok_or_else(bad)?))
+}

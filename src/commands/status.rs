@@ -1,0 +1,58 @@
+//! `pvekube status`: the machines as they are now. 0: all ready; 2: not all.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::run::known_hosts;
+use super::session::{self, Session};
+use super::{Stop, interrupts, login_keys, look};
+use crate::cli::{Global, Status as Args, StatusFormat};
+use crate::error::Exit;
+use crate::execute::{self, GlanceOptions};
+use crate::planner::{self, PlanOptions};
+use crate::remote::Remote as _;
+use crate::render::status::{self, StatusView};
+use crate::ui::Ui;
+
+/// Between two looks of `--watch`: a look costs each node a few Perl starts.
+const PAUSE: Duration = Duration::from_secs(5);
+
+pub async fn run(ui: &Ui, global: &Global, args: &Args) -> Result<Exit, Stop> {
+    let session = session::open(global)?;
+    let interrupt = interrupts::catch(ui);
+    let done = tokio::select! {
+        done = watch(ui, &session, args) => done,
+        () = interrupts::first(interrupt) => Ok(Exit::Interrupted),
+    };
+    session.nodes.close().await;
+    done
+}
+
+async fn watch(ui: &Ui, session: &Session, args: &Args) -> Result<Exit, Stop> {
+    let options = GlanceOptions {
+        keys: login_keys::find(&session.loaded.desired).await,
+        known_hosts: Some(known_hosts(session, args.known_hosts.as_deref())?),
+    };
+    loop {
+        let exit = once(ui, session, args, options.clone()).await?;
+        if !args.watch {
+            return Ok(exit);
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+async fn once(ui: &Ui, session: &Session, args: &Args, options: GlanceOptions) -> Result<Exit, Stop> {
+    let desired = &session.loaded.desired;
+    let observed = look::look(ui, session).await;
+    let machines = execute::glance(desired, &observed, Arc::clone(&session.nodes), options).await;
+    let plan = planner::plan(desired, &observed, &PlanOptions::default());
+    let view = StatusView { desired, observed: &observed, plan: &plan, machines: &machines };
+    ui.data(&match args.format {
+        StatusFormat::Text => status::status_text(&view, false, ui.look()),
+        StatusFormat::Wide => status::status_text(&view, true, ui.look()),
+        StatusFormat::Json => status::status_json(&view),
+    })?;
+    let all_ready = machines.len() == desired.machines.len() && machines.iter().all(|machine| machine.ready);
+    Ok(if all_ready { Exit::Success } else { Exit::Changes })
+}
