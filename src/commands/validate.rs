@@ -52,6 +52,6 @@ fn annotation(record: &Record) -> String {
         line: record.line.unwrap_or(1),
         column: record.column.unwrap_or(1),
     });
-    let message = [&[record.message.clone()], record.help.as_slice()].concat().join("\n");
+    let message = [std::slice::from_ref(&record.message), record.help.as_slice()].concat().join("\n");
     github::annotation(level, &format!("pvekube {}", record.id), &message, place.as_ref())
 }
