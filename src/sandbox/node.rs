@@ -191,6 +191,9 @@ impl SandboxNode {
             self.fs().write(&format!("{realm}/user.cfg"), "user:root@pam:1:0::::::\n")?;
             self.fs().write(&format!("{realm}/.vmlist"), "{\n\"version\": 0\n\n}\n")?;
         }
+        for digit in 0..16 {
+            self.fs().mkdir_all(&self.at(&format!("/var/log/pve/tasks/{digit:X}")))?;
+        }
         for folder in ["/run/qemu-server", "/run/lock/qemu-server", "/var/lib/vz/snippets", "/var/log/pve/tasks"] {
             self.fs().mkdir_all(&self.at(folder))?;
         }
@@ -198,6 +201,10 @@ impl SandboxNode {
             let place = format!("/realms/{}/shared/{}", self.realm().name, storage.name);
             self.fs().mkdir_all(&place)?;
             self.fs().symlink(&place, &self.at(&storage.folder()))?;
+        }
+        let dirs = self.realm().storages.iter().filter(|storage| storage.kind.is_files());
+        for storage in dirs.filter(|storage| storage.content.iter().any(|kind| kind == "images")) {
+            self.fs().mkdir_all(&self.at(&format!("{}/images", storage.folder())))?;
         }
         for bridge in &self.spec().bridges {
             self.fs().mkdir_all(&self.at(&format!("/sys/class/net/{bridge}/bridge")))?;

@@ -88,7 +88,9 @@ fn guest_line(node: &SandboxNode, vmid: u32, kind: &str, at: i64) -> String {
         config.get("name").or_else(|| config.get("hostname")).map_or_else(|| format!("VM {vmid}"), str::to_owned);
     let memory = config.get("memory").and_then(memory_mb).unwrap_or(512) << 20;
     let number = |key: &str| config.get(key).and_then(|value| value.parse::<u64>().ok()).unwrap_or(1);
-    let disk = first_boot_disk(&config.keys).and_then(|(_, drive)| drive.size_bytes()).unwrap_or(0);
+    // Without a boot order PVE knows of no boot disk.
+    let ordered = config.get("boot").is_some_and(|boot| boot.contains("order="));
+    let disk = first_boot_disk(&config.keys).filter(|_| ordered).and_then(|(_, drive)| drive.size_bytes()).unwrap_or(0);
     let started = node.world.guests.running(node, vmid).map(|run| run.started_at as i64);
     let (status, uptime) = match started {
         Some(started) if kind == "qemu" => ("running", (at - started).max(0)),

@@ -223,6 +223,12 @@ impl World {
         let before = self.faults();
         let mut after = before.clone();
         change(&mut after);
+        for node in self.nodes().iter().filter(|node| after.offline.contains(node.name())) {
+            if !before.offline.contains(node.name()) {
+                // It sent its samples as long as it was up.
+                super::statd::broadcast(node);
+            }
+        }
         match &self.fs {
             Fs::Memory(_) => *self.faults.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = after.clone(),
             Fs::Directory(_) => self.fs.write(FAULTS_FILE, serde_json::to_vec_pretty(&after)?)?,

@@ -1,6 +1,10 @@
 //! One call of a tool as its code sees it: the node, where output goes, how it may die.
 
+use std::collections::BTreeSet;
 use std::io;
+use std::sync::{Arc, Mutex};
+
+use tokio_util::sync::CancellationToken;
 
 use super::super::flock::{Flock, Mode};
 use super::super::node::SandboxNode;
@@ -17,6 +21,8 @@ pub enum Die {
     BrokenPipe,
     /// SIGTERM.
     Interrupted,
+    /// Died of SIGPIPE while it cleaned up: what is left stays (contract §0.2).
+    Killed,
 }
 
 impl From<Closed> for Die {
@@ -46,7 +52,7 @@ impl Die {
         match self {
             Die::Text { text, .. } => Die::new(format!("{prefix}{text}")),
             Die::Interrupted => Die::new(format!("{prefix}interrupted by signal")),
-            other @ (Die::Parameters { .. } | Die::BrokenPipe) => other,
+            other @ (Die::Parameters { .. } | Die::BrokenPipe | Die::Killed) => other,
         }
     }
 
@@ -60,6 +66,7 @@ impl Die {
             }
             Die::BrokenPipe => "broken pipe ".to_owned(),
             Die::Interrupted => "interrupted by signal".to_owned(),
+            Die::Killed => "unexpected status".to_owned(),
         }
     }
 }
@@ -75,11 +82,21 @@ pub struct Call<'a> {
     pub out: Output,
     /// In a worker both streams are one (contract §0.2).
     pub worker: bool,
+    /// Ends its waits early: SIGTERM.
+    pub terminate: CancellationToken,
+    /// Configs that it has warned about, by digest: PVE parses each once.
+    pub warned: Arc<Mutex<BTreeSet<String>>>,
 }
 
 impl<'a> Call<'a> {
     pub fn new(node: &'a SandboxNode, process: &'a Process) -> Self {
-        Self { node, process, out: process.out.clone(), worker: false }
+        let (out, terminate) = (process.out.clone(), process.terminate.clone());
+        Self { node, process, out, worker: false, terminate, warned: Arc::default() }
+    }
+
+    /// The same call for cleaning up, which a signal does not stop.
+    pub fn sheltered(&self) -> Self {
+        Self { terminate: CancellationToken::new(), ..self.clone() }
     }
 
     pub fn say(&self, text: impl AsRef<str>) -> Run<()> {
@@ -96,7 +113,7 @@ impl<'a> Call<'a> {
     pub async fn work(&self, seconds: f64) -> Run<()> {
         tokio::select! {
             biased;
-            () = self.process.terminate.cancelled() => Err(Die::Interrupted),
+            () = self.terminate.cancelled() => Err(Die::Interrupted),
             () = self.node.work(seconds) => Ok(()),
         }
     }
@@ -115,7 +132,7 @@ impl<'a> Call<'a> {
         self.warn("trying to acquire lock...")?;
         let waited = tokio::select! {
             biased;
-            () = self.process.terminate.cancelled() => return Err(Die::Interrupted),
+            () = self.terminate.cancelled() => return Err(Die::Interrupted),
             lock = self.node.flock(path, mode, patience_s) => lock.map_err(broken)?,
         };
         match waited {

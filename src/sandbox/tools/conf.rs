@@ -79,7 +79,11 @@ pub fn load_of(call: &Call<'_>, node: &SandboxNode, vmid: u32) -> Run<Config> {
         }
         for (key, problem) in bad {
             section.keys.remove(&key);
-            call.warn(format!("vm {vmid} - unable to parse value of '{key}' - {}", problem.trim_end_matches('\n')))?;
+            let problem = problem.trim_start_matches("invalid format - ").trim_end_matches('\n');
+            let mut warned = call.warned.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+            if warned.insert(conf::digest(&bytes)) {
+                call.warn(format!("vm {vmid} - unable to parse value of '{key}' - {problem}"))?;
+            }
         }
     }
     Ok(Config { vmid, file, digest: conf::digest(&bytes) })

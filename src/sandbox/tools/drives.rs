@@ -200,7 +200,8 @@ pub async fn realise(call: &Call<'_>, vmid: u32, key: &str, drive: &Drive, made:
     match wanted.what {
         What::CloudInit => {
             let format = if store.raw_only() { "raw" } else { "qcow2" };
-            let volume = Allocation { storage: &store, vmid, format, bytes: CLOUDINIT_BYTES, cloudinit: true };
+            let volume =
+                Allocation { storage: &store, vmid, format, bytes: CLOUDINIT_BYTES, cloudinit: true, base: None };
             let volume = volume.make(call).await?;
             made.push(volume.clone());
             result.file = volume.to_string();
@@ -210,8 +211,9 @@ pub async fn realise(call: &Call<'_>, vmid: u32, key: &str, drive: &Drive, made:
         What::Blank { bytes } => {
             let efi = key.starts_with("efidisk");
             let bytes = if efi { EFI_BYTES } else { bytes };
-            let volume =
-                Allocation { storage: &store, vmid, format: &format, bytes, cloudinit: false }.make(call).await?;
+            let volume = Allocation { storage: &store, vmid, format: &format, bytes, cloudinit: false, base: None }
+                .make(call)
+                .await?;
             made.push(volume.clone());
             if efi {
                 let source = ("/usr/share/pve-edk2-firmware//OVMF_VARS_4M.fd", "raw");
@@ -262,7 +264,8 @@ pub async fn import(call: &Call<'_>, ask: &Import<'_>, made: &mut Vec<VolumeId>)
     }
     let (size, used) = (source.size, source.used);
     let Import { vmid, store, format, .. } = *ask;
-    let volume = Allocation { storage: store, vmid, format, bytes: size, cloudinit: false }.make(call).await?;
+    let volume =
+        Allocation { storage: store, vmid, format, bytes: size, cloudinit: false, base: None }.make(call).await?;
     made.push(volume.clone());
     if source.by_volume {
         call.say(format!("allocated target volume '{volume}'"))?;
@@ -313,9 +316,16 @@ fn resolve(call: &Call<'_>, source: &str) -> Run<Source> {
 }
 
 /// Frees what a failed call had made, silently but for the storage's own lines.
-pub async fn free_all(call: &Call<'_>, made: &[VolumeId]) {
+///
+/// A line that meets a closed pipe kills it in the middle.
+pub async fn free_all(call: &Call<'_>, made: &[VolumeId]) -> Run<()> {
+    let call = &call.sheltered();
     for volume in made {
-        // The error that led here is the one to report.
-        let _ = storage::free(call, volume).await;
+        match storage::free(call, volume).await {
+            Err(Die::BrokenPipe | Die::Killed) => return Err(Die::Killed),
+            // The error that led here is the one to report.
+            Ok(()) | Err(Die::Text { .. } | Die::Parameters { .. } | Die::Interrupted) => {}
+        }
     }
+    Ok(())
 }

@@ -65,7 +65,7 @@ fn exit_of(call: &Call<'_>, die: Die, usage: &str) -> i32 {
             let _ = call.out.error(format!("{text}{usage}"));
             exit
         }
-        Die::BrokenPipe => 141,
+        Die::BrokenPipe | Die::Killed => 141,
         Die::Interrupted => 143,
     }
 }

@@ -169,7 +169,8 @@ async fn alloc(call: &Call<'_>, parsed: &Parsed) -> Run<()> {
     let bytes = bytes.ok_or_else(|| Die::parameter(2, "size", "value does not match the regex pattern"))?;
     let name = of("filename");
     let format = parsed.values.get("format").map_or("raw", String::as_str);
-    let allocation = Allocation { storage: &place, vmid, format, bytes, cloudinit: name.contains("-cloudinit") };
+    let allocation =
+        Allocation { storage: &place, vmid, format, bytes, cloudinit: name.contains("-cloudinit"), base: None };
     let volume = allocation.make(call).await?;
     call.say(format!("successfully created '{volume}'"))
 }

@@ -9,10 +9,13 @@ use super::call::{Call, Die, Run};
 use super::cloudinit;
 use super::conf::{load, local_vmids};
 use super::output;
-use super::schema::{Options, Refusal, parse};
+use super::schema::{Format, Options, Refusal, Type, parse};
 use super::{drives, exit_of};
 use crate::pve::conf::encode_text;
 use commands::{COMMANDS, Command};
+
+/// The real tool's list of commands; the sandbox has those of [`COMMANDS`].
+const USAGE: &str = include_str!("qm/usage.txt");
 
 /// Runs a whole `qm` call.
 pub async fn main(call: &Call<'_>, argv: &[String]) -> i32 {
@@ -69,10 +72,7 @@ fn no_command(call: &Call<'_>, argv: &[String]) -> i32 {
         None => "ERROR: no command specified\n".to_owned(),
         Some(_) => format!("ERROR: unknown command 'qm {}'\n", argv.join(" ")),
     };
-    text.push_str("USAGE: qm <COMMAND> [ARGS] [OPTIONS]\n\n");
-    for command in COMMANDS {
-        text.push_str(&format!("       qm {}{}\n", command.words, command.usage()));
-    }
+    text.push_str(USAGE);
     let _ = call.out.error(text.trim_end());
     255
 }
@@ -296,6 +296,11 @@ impl Command {
         options.optional_from = self.optional_from;
         options.extra = self.words == "guest exec";
         options.lists = &["delete", "revert", "idlist", "tags", "nameserver"];
-        if self.vm_options { options.with(super::schema::schema()) } else { options }
+        if self.vm_options {
+            options = options.with(super::schema::schema());
+            // Here it names a file; what is in it is checked once it is read.
+            options.types.insert("sshkeys".into(), Type::Text(Format::Any));
+        }
+        options
     }
 }

@@ -20,7 +20,7 @@ impl Task {
     pub fn succeed(self) -> Run<()> {
         match self.result {
             Ok(()) => Ok(()),
-            Err(Die::BrokenPipe) => Err(Die::BrokenPipe),
+            Err(die @ (Die::BrokenPipe | Die::Killed)) => Err(die),
             Err(Die::Text { .. } | Die::Parameters { .. } | Die::Interrupted) => {
                 Err(Die::Text { exit: 255, text: String::new() })
             }
@@ -51,6 +51,23 @@ pub fn log_path(upid: &str) -> String {
 
 pub const INDEX: &str = "/var/log/pve/tasks/index";
 
+/// Tasks that run (`UPID 0`) and the last that ended (`UPID 1 TIME STATUS`), newest first. A task that was killed stays
+/// as running until the next one starts or ends (contract §5).
+const ACTIVE: &str = "/var/log/pve/tasks/active";
+const ACTIVE_KEPT: usize = 25;
+
+fn note_active(call: &Call<'_>, upid: &str, end: Option<&str>) {
+    let node = call.node;
+    // Nobody but a reader of the list misses a line.
+    let _ = node.fs().exclusively(&node.at("/var/log/pve/tasks/.active.lock"), || {
+        let before = node.read_text(ACTIVE).unwrap_or_default();
+        let line = end.map_or_else(|| format!("{upid} 0"), |end| format!("{upid} 1 {end}"));
+        let others = before.lines().filter(|line| !line.starts_with(upid)).map(str::to_owned);
+        let lines: Vec<String> = [line].into_iter().chain(others).take(ACTIVE_KEPT).collect();
+        node.write(ACTIVE, lines.join("\n") + "\n")
+    });
+}
+
 /// Runs `body` as a task of `kind` for guest `id`. Its error text goes to the caller's stderr.
 pub async fn fork_worker<B>(call: &Call<'_>, kind: &str, id: &str, body: B) -> Task
 where
@@ -64,12 +81,14 @@ where
     let path = log_path(&upid);
     let tee = Tee { caller: call.process.out.clone(), node: call.node.clone(), log: path.clone() };
     let _ = call.node.append(&path, "");
-    let worker = Call { node: call.node, process: call.process, out: Output(Arc::new(tee)), worker: true };
+    let worker = Call { out: Output(Arc::new(tee)), worker: true, ..call.clone() };
+    note_active(call, &upid, None);
     let result = body(&worker).await;
     let status = match &result {
         Ok(()) => "OK".to_owned(),
         Err(die) => die.summary(),
     };
+    note_active(call, &upid, Some(&format!("{:08X} {status}", clock.now_s())));
     let last = if result.is_ok() { "TASK OK".to_owned() } else { format!("TASK ERROR: {status}") };
     let _ = call.node.append(&path, format!("{last}\n"));
     let _ = call.node.append(INDEX, format!("{upid} {:08X} {status}\n", clock.now_s()));
@@ -77,7 +96,7 @@ where
         Err(Die::Text { text, .. }) => drop(call.process.out.error(text.trim_end_matches('\n'))),
         Err(Die::Interrupted) => drop(call.process.out.error("interrupted by signal")),
         Err(die @ Die::Parameters { .. }) => drop(call.process.out.error(die.summary())),
-        Ok(()) | Err(Die::BrokenPipe) => {}
+        Ok(()) | Err(Die::BrokenPipe | Die::Killed) => {}
     }
     Task { upid, result }
 }

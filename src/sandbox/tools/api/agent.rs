@@ -82,7 +82,7 @@ pub async fn exec(call: &Call<'_>, values: &Values, argv: &[String]) -> Run<Valu
         ExecReply::Silent => Err(Die::new("QEMU guest agent is not running")),
         ExecReply::NotStarted(text) => {
             call.warn("Wide character in die at /usr/share/perl5/PVE/RESTHandler.pm line 1131.")?;
-            Err(Die::Text { exit: 29, text: format!("Agent error: Guest agent command failed, error was '{text}'") })
+            Err(Die::Text { exit: 29, text: format!("Agent error: {text}") })
         }
         ExecReply::Unfinished { pid } => {
             if synchronous {

@@ -3,6 +3,7 @@
 
 use super::super::super::contents;
 use super::super::super::flock::Mode;
+use super::super::super::guests::AgentReply;
 use super::super::call::{Call, Die, Run};
 use super::super::conf::{self, Config, load, store};
 use super::super::drives::{self, Drive};
@@ -120,7 +121,7 @@ async fn run(call: &Call<'_>, plan: &Plan<'_>, node: Option<&String>) -> Run<()>
         Err(die) => Err(die),
     };
     if let Err(die) = finished {
-        drives::free_all(call, &made).await;
+        drives::free_all(call, &made).await?;
         // Without quorum the config stays: PVE can't remove it either.
         let _ = conf::remove(call, plan.target);
         return Err(die.prefixed("clone failed: "));
@@ -196,13 +197,9 @@ async fn copy_drives(
     for (key, drive) in todo {
         let Some(volume) = drive.volume() else { continue };
         let value = if drive.is_cloudinit() {
-            full_copy(call, plan, key, drive, &volume, made).await?
+            full_copy(call, plan, (key, drive, &volume), false, made).await?
         } else if plan.full {
-            let value = full_copy(call, plan, key, drive, &volume, made).await?;
-            if running {
-                call.say(format!("mirror-{key}: Done."))?;
-            }
-            value
+            full_copy(call, plan, (key, drive, &volume), running, made).await?
         } else {
             linked_clone(call, plan, key, drive, &volume, made).await?
         };
@@ -215,9 +212,8 @@ async fn copy_drives(
 async fn full_copy(
     call: &Call<'_>,
     plan: &Plan<'_>,
-    key: &str,
-    drive: &Drive,
-    volume: &VolumeId,
+    (key, drive, volume): (&str, &Drive, &VolumeId),
+    running: bool,
     made: &mut Vec<VolumeId>,
 ) -> Run<String> {
     call.say(format!("create full clone of drive {key} ({volume})"))?;
@@ -231,7 +227,8 @@ async fn full_copy(
     } else {
         plan.format.map_or(source.format.as_str(), String::as_str)
     };
-    let allocation = Allocation { storage: &store, vmid: plan.target, format, bytes: source.size, cloudinit };
+    let allocation =
+        Allocation { storage: &store, vmid: plan.target, format, bytes: source.size, cloudinit, base: None };
     let target = allocation.make(call).await?;
     made.push(target.clone());
     call.say(format!("allocated target volume '{target}'"))?;
@@ -245,9 +242,26 @@ async fn full_copy(
             target: &target,
             limit_kib_s: plan.bwlimit,
         };
-        storage::copy(call, &copy).await?;
+        if running { mirror(call, plan, key, &copy).await? } else { storage::copy(call, &copy).await? }
     }
     Ok(with_file(drive, &target, source.size))
+}
+
+/// The disk of a running VM is copied by QEMU, the guest's file systems frozen at the end if its agent answers.
+async fn mirror(call: &Call<'_>, plan: &Plan<'_>, key: &str, copy: &Copy<'_>) -> Run<()> {
+    call.say(format!("drive mirror is starting for drive-{key}"))?;
+    storage::copy(call, copy).await?;
+    call.say("all 'mirror' jobs are ready")?;
+    let agent = call.node.world.guests.agent(call.node, plan.source, "ping") != AgentReply::Silent;
+    if agent {
+        call.say("issuing guest agent 'guest-fsfreeze-freeze' command")?;
+    }
+    call.say(format!("mirror-{key}: Cancelling block job"))?;
+    call.say(format!("mirror-{key}: Done."))?;
+    if agent {
+        call.say("issuing guest agent 'guest-fsfreeze-thaw' command")?;
+    }
+    Ok(())
 }
 
 /// `STORE:base/…`: rests on its base (contract §4.3 for each kind of storage).
@@ -266,14 +280,22 @@ async fn linked_clone(
     call.say(format!("create linked clone of drive {key} ({base})"))?;
     let source = Volume::read(call.node, base)?;
     let format = if store.raw_only() { "raw" } else { "qcow2" };
-    let allocation = Allocation { storage: &store, vmid: plan.target, format, bytes: source.size, cloudinit: false };
+    let allocation = Allocation {
+        storage: &store,
+        vmid: plan.target,
+        format,
+        bytes: source.size,
+        cloudinit: false,
+        base: Some(base),
+    };
     if store.kind.is_files() {
         call.say(format!(
-            "clone {}: images, vm-{}-disk-0.qcow2, {} to vm-{}-disk-0.qcow2",
-            base.name, plan.target, plan.target, plan.target
+            "clone {}: images, vm-{}-disk-0.qcow2, {} to vm-{}-disk-0.qcow2 (base=../{})",
+            base.name, plan.target, plan.target, plan.target, base.name
         ))?;
     }
     let plain = allocation.make(call).await?;
+    made.push(plain.clone());
     let _held = lock_storage(call, &store).await?;
     let mut volume = Volume::read(call.node, &plain)?;
     volume.linked_to = Some(base.name.clone());
@@ -281,6 +303,7 @@ async fn linked_clone(
     let by_id = store.kind != super::super::super::world::StorageKind::Lvmthin;
     let name = if by_id { format!("{}/{}", base.name, plain.name) } else { plain.name.clone() };
     let id = VolumeId { storage: plain.storage.clone(), name };
+    made.pop();
     made.push(id.clone());
     let kept = contents::copy(call.node, &base.to_string(), &id.to_string());
     kept.map_err(|error| Die::new(error.to_string()))?;

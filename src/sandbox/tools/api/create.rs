@@ -51,7 +51,9 @@ pub async fn create(call: &Call<'_>, values: &Values) -> Run<Task> {
         let done = fill(call, vmid, &options).await;
         if let Err(die) = done {
             // The config goes last, so that the id stays taken while its volumes go.
-            let _ = conf::remove(call, vmid);
+            if die != Die::Killed {
+                let _ = conf::remove(call, vmid);
+            }
             return Err(refused(die));
         }
         pools::add(call, values.get("pool"), vmid)
@@ -88,7 +90,7 @@ async fn fill(call: &Call<'_>, vmid: u32, options: &[(String, String)]) -> Run<(
             Some(drive) => match drives::realise(call, vmid, key, &drive, &mut made).await {
                 Ok(drive) => drive.print(),
                 Err(die) => {
-                    drives::free_all(call, &made).await;
+                    drives::free_all(call, &made).await?;
                     return Err(die);
                 }
             },
@@ -102,7 +104,7 @@ async fn fill(call: &Call<'_>, vmid: u32, options: &[(String, String)]) -> Run<(
     }
     complete(call, &mut config);
     if let Err(die) = store(call, &mut config) {
-        drives::free_all(call, &made).await;
+        drives::free_all(call, &made).await?;
         return Err(die);
     }
     Ok(())

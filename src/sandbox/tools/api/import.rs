@@ -33,7 +33,7 @@ pub async fn import_disk(call: &Call<'_>, values: &Values) -> Run<()> {
     let (volume, bytes) = match drives::import(call, &ask, &mut made).await {
         Ok(done) => done,
         Err(die) => {
-            drives::free_all(call, &made).await;
+            drives::free_all(call, &made).await?;
             return Err(die);
         }
     };

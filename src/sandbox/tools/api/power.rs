@@ -175,7 +175,7 @@ pub async fn shutdown(call: &Call<'_>, values: &Values) -> Run<Task> {
         return request_ha(call, vmid, "stop", "hashutdown").await;
     }
     if call.node.world.guests.running(call.node, vmid).is_none() {
-        call.warn(format!("VM {vmid} not running"))?;
+        call.warn(format!("VM {vmid} not running\n"))?;
         return Ok(Task { upid: String::new(), result: Ok(()) });
     }
     if call.node.world.guests.running(call.node, vmid).is_some_and(|run| run.paused) && !flag(values, "forceStop") {

@@ -75,6 +75,10 @@ async fn change(call: &Call<'_>, mut config: Config, options: &[(String, String)
     for (key, value) in in_order(options) {
         config = load(call, vmid)?;
         let value = prepared(call, &config, key, value).await?;
+        if key == "description" {
+            config.file.main.description = value;
+            continue;
+        }
         pending::unmark(&mut config, key);
         config.file.pending.keys.insert(key.clone(), value);
         store(call, &mut config)?;
@@ -85,7 +89,9 @@ async fn change(call: &Call<'_>, mut config: Config, options: &[(String, String)
     let running = call.node.world.guests.running(call.node, vmid).is_some();
     // The file is written even when nothing differs (observed §6: `.vmlist` moves, the digest does not).
     store(call, &mut config)?;
-    pending::apply(call, &mut config, running).await
+    pending::apply(call, &mut config, running).await?;
+    // PVE looks at what it wrote, and warns of what it can't parse (observed §6, an empty key file).
+    load(call, vmid).map(drop)
 }
 
 /// Setting an option to nothing deletes it.
@@ -100,10 +106,7 @@ fn empty_values_delete(config: &mut Config) {
         .collect();
     for key in empty.into_iter().filter(|key| key != "sshkeys") {
         config.file.pending.keys.remove(&key);
-        match key.as_str() {
-            "description" => config.file.main.description.clear(),
-            _ => drop(config.unset(&key)),
-        }
+        config.unset(&key);
     }
 }
 
@@ -111,6 +114,8 @@ fn empty_values_delete(config: &mut Config) {
 fn in_order(options: &[(String, String)]) -> Vec<(&String, &String)> {
     let rank = |key: &str, value: &str| match Drive::parse(key, value).filter(|_| is_drive_key(key)) {
         None if key == "boot" => 4,
+        // Several lines can't wait in `[PENDING]`; it takes effect at once anyway.
+        None if key == "description" => 5,
         None => 0,
         Some(drive) => match drive.wanted().map(|wanted| wanted.what) {
             Some(What::Import { .. }) => 1,
@@ -152,7 +157,7 @@ async fn prepared(call: &Call<'_>, config: &Config, key: &str, value: &str) -> R
         return match drives::realise(call, config.vmid, key, &drive, &mut made).await {
             Ok(drive) => Ok(drive.print()),
             Err(die) => {
-                drives::free_all(call, &made).await;
+                drives::free_all(call, &made).await?;
                 Err(die)
             }
         };

@@ -110,7 +110,7 @@ pub fn change_json(change: &Change) -> Value {
         object.insert("value".into(), typed(&change.key, value));
     }
     if let Some(value) = &change.pending {
-        object.insert("pending".into(), value.clone().into());
+        object.insert("pending".into(), typed(&change.key, value));
     }
     if change.delete > 0 {
         object.insert("delete".into(), change.delete.into());

@@ -149,7 +149,7 @@ fn resources(call: &Call<'_>, only: Option<&str>) -> Value {
         entries.extend(call.node.members().iter().map(|node| {
             json!({
                 "id": format!("network/{}/zone/localnetwork", node.name()), "network": "localnetwork",
-                "network-type": "zone", "node": node.name(), "status": "ok", "type": "network", "zone-type": "vlan",
+                "network-type": "zone", "node": node.name(), "status": "ok", "type": "network",
             })
         }));
     }

@@ -93,16 +93,16 @@ impl Format {
         match self {
             Format::DnsName => unless(is_dns_name(value), "value does not look like a valid DNS name"),
             Format::Tags => unless(split_list(value).all(is_tag), "invalid characters in tag"),
-            Format::VolumeId => unless(is_volume_id(value), &format!("unable to parse volume ID '{value}'\n")),
+            Format::VolumeId => unless(is_volume_id(value), &format!("unable to parse volume ID '{value}'")),
             Format::DriveFile => unless(
                 matches!(value, "none" | "cdrom") || value.starts_with('/') || is_volume_id(value),
-                &format!("unable to parse volume ID '{value}'\n"),
+                &format!("unable to parse volume ID '{value}'"),
             ),
             Format::ImportSource => {
-                unless(value.starts_with('/') || is_volume_id(value), &format!("unable to parse volume ID '{value}'\n"))
+                unless(value.starts_with('/') || is_volume_id(value), &format!("unable to parse volume ID '{value}'"))
             }
             Format::StorageId => {
-                unless(is_storage_id(value), &format!("storage ID '{value}' contains illegal characters\n"))
+                unless(is_storage_id(value), &format!("storage ID '{value}' contains illegal characters"))
             }
             Format::UrlEncoded => {
                 let fits = !value.trim().is_empty()
@@ -110,22 +110,24 @@ impl Format {
                 unless(fits, &format!("invalid urlencoded string: {value}"))
             }
             Format::SnapshotName => unless(is_config_id(value), &format!("invalid configuration ID '{value}'")),
-            Format::CpuType => unless(
-                CPU_TYPES.contains(&value) || value.starts_with("custom-"),
-                &format!("Built-in cputype '{value}' is not defined (missing 'custom-' prefix?)"),
-            ),
-            Format::Mac => unless(is_unicast_mac(value), "value does not look like a valid unicast MAC address\n"),
+            Format::CpuType => {
+                let first = value.split(',').next().unwrap_or_default();
+                let kind = first.strip_prefix("cputype=").unwrap_or(first);
+                let known = CPU_TYPES.contains(&kind) || kind.starts_with("custom-") || kind.contains('=');
+                unless(known, &format!("Built-in cputype '{kind}' is not defined (missing 'custom-' prefix?)"))
+            }
+            Format::Mac => unless(is_unicast_mac(value), "value does not look like a valid unicast MAC address"),
             Format::IpConfig4 => {
                 let fits = matches!(value, "dhcp" | "manual") || cidr(value, 32, |a| a.parse::<Ipv4Addr>().is_ok());
-                unless(fits, "value does not look like a valid ipv4 network configuration\n")
+                unless(fits, "value does not look like a valid ipv4 network configuration")
             }
             Format::IpConfig6 => {
                 let fits =
                     matches!(value, "auto" | "dhcp" | "manual") || cidr(value, 128, |a| a.parse::<Ipv6Addr>().is_ok());
-                unless(fits, "value does not look like a valid ipv6 network configuration\n")
+                unless(fits, "value does not look like a valid ipv6 network configuration")
             }
-            Format::Ip4 => unless(value.parse::<Ipv4Addr>().is_ok(), "value does not look like a valid ipv4 address\n"),
-            Format::Ip6 => unless(value.parse::<Ipv6Addr>().is_ok(), "value does not look like a valid ipv6 address\n"),
+            Format::Ip4 => unless(value.parse::<Ipv4Addr>().is_ok(), "value does not look like a valid ipv4 address"),
+            Format::Ip6 => unless(value.parse::<Ipv6Addr>().is_ok(), "value does not look like a valid ipv6 address"),
             Format::PoolName => {
                 let fits = value.split('/').count() <= 3 && value.split('/').all(is_pool_part);
                 unless(fits, "value contains invalid characters")

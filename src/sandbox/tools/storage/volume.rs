@@ -120,17 +120,22 @@ pub struct Allocation<'a> {
     pub bytes: u64,
     /// `vm-ID-cloudinit` instead of the next free disk.
     pub cloudinit: bool,
+    /// The base that it is a linked clone of.
+    pub base: Option<&'a VolumeId>,
 }
 
 impl Allocation<'_> {
     /// Makes the volume under the storage's lock, printing what the storage's own tool prints.
     pub async fn make(&self, call: &Call<'_>) -> Run<VolumeId> {
-        let Allocation { storage, vmid, format, bytes, cloudinit } = *self;
+        let Allocation { storage, vmid, format, bytes, cloudinit, base } = *self;
         let _held = lock_storage(call, storage).await?;
         // The lock is held while the storage's tool runs.
         call.work(0.15).await?;
         let full = call.node.world.faults().storage_full.contains(&format!("{}/{}", call.node.name(), storage.name));
-        if !storage.thin() && (full || super::used_bytes(call.node, storage) + bytes > storage.total_bytes) {
+        if !storage.thin()
+            && base.is_none()
+            && (full || super::used_bytes(call.node, storage) + bytes > storage.total_bytes)
+        {
             return Err(no_room(storage, vmid, bytes));
         }
         let name = self.free_name(call.node);
@@ -138,7 +143,7 @@ impl Allocation<'_> {
         if call.node.exists(&id.path(storage)) {
             return Err(Die::new(format!("disk image '{}' already exists", id.path(storage))));
         }
-        call.say(made_line(&id, storage, format, bytes, cloudinit))?;
+        call.say(made_line(&id, self))?;
         let ctime = call.node.world.clock.now_s();
         let used = if cloudinit { 266_240 } else { 0 };
         Volume { format: format.into(), size: bytes, used, ctime, base: false, linked_to: None }
@@ -183,9 +188,14 @@ fn no_room(storage: &Storage, vmid: u32, bytes: u64) -> Die {
 }
 
 /// The line that `qemu-img`, `lvcreate` print; zfs prints nothing.
-fn made_line(id: &VolumeId, storage: &Storage, format: &str, bytes: u64, cloudinit: bool) -> String {
-    let _ = cloudinit;
+fn made_line(id: &VolumeId, made: &Allocation<'_>) -> String {
+    let Allocation { storage, format, bytes, base, .. } = *made;
     match storage.kind {
+        StorageKind::Dir | StorageKind::Nfs if base.is_some() => format!(
+            "Formatting '{}', fmt=qcow2 cluster_size=131072 extended_l2=on preallocation=off compression_type=zlib size={bytes} backing_file=../{} backing_fmt=raw lazy_refcounts=off refcount_bits=16",
+            id.path(storage),
+            base.map_or("", |base| base.name.as_str()),
+        ),
         StorageKind::Dir | StorageKind::Nfs if format == "qcow2" => format!(
             "Formatting '{}', fmt=qcow2 cluster_size=65536 extended_l2=off preallocation=metadata compression_type=zlib size={bytes} lazy_refcounts=off refcount_bits=16",
             id.path(storage)
