@@ -37,7 +37,7 @@
 //!
 //! An observation has them in this order: `begin clock local members vmlist configs containers vmlist-after rrd storage.cfg
 //! datacenter.cfg user.cfg ha/resources.cfg pvecfg.pm meminfo cpus resolv.conf pids cmdlines bridges images space snippets missing
-//! op… pvesm… end`. The answer to `Probe::Vm` has `begin local configs pids cmdlines op… end`, for one VMID.
+//! op… pvesm… end`. The answer to `Probe::Vm` has `begin local configs vmlist pids cmdlines op… end`, for one VMID.
 //!
 //! # Torn reads
 //!

@@ -6,16 +6,16 @@ use super::frame::Section;
 use super::{ConfigSeen, Mount, NodeReport, ReportError, operations};
 use crate::model::ids::{BridgeName, ImageDigest, PveName, StorageName, Vmid};
 use crate::model::observed::{PveVersion, StorageUse};
-use crate::pve::members::{parse_members, parse_vmlist};
+use crate::pve::members::{VmList, parse_members, parse_vmlist};
 use crate::pve::{cluster_cfg, conf, rrd, storage_cfg};
 
 pub(super) fn node(sections: &[Section<'_>]) -> Result<NodeReport, ReportError> {
     let now = text(sections, "clock").and_then(|text| text.trim().parse().ok());
     let now = now.ok_or_else(|| ReportError::Odd("it does not say the time".to_owned()))?;
-    let before = file(sections, "vmlist").and_then(parse_vmlist);
-    let vmlist = file(sections, "vmlist-after").and_then(parse_vmlist);
+    let before = vmlist(sections);
+    let after = file(sections, "vmlist-after").and_then(parse_vmlist);
     let (configs, torn) = configs(sections);
-    let unsteady = before.is_ok() && before != vmlist;
+    let unsteady = before.is_ok() && before != after;
     let optional = |name: &str| file(sections, name).unwrap_or_default();
     let resolv = String::from_utf8_lossy(optional("resolv.conf")).into_owned();
     let (nameservers, searchdomain) = resolv_conf(&resolv);
@@ -23,7 +23,7 @@ pub(super) fn node(sections: &[Section<'_>]) -> Result<NodeReport, ReportError> 
         now,
         mount: mount(sections)?,
         members: file(sections, "members").and_then(parse_members),
-        vmlist,
+        vmlist: after,
         configs,
         containers: guests_in(&lines(sections, "containers"), "lxc"),
         torn,
@@ -68,6 +68,10 @@ fn file<'a>(sections: &'a [Section<'_>], name: &str) -> Result<&'a [u8], String>
         return Err(format!("{name} could not be read to its end"));
     }
     about("file").map(|section| section.content).ok_or_else(|| format!("{name} is not there"))
+}
+
+pub(super) fn vmlist(sections: &[Section<'_>]) -> Result<VmList, String> {
+    file(sections, "vmlist").and_then(parse_vmlist)
 }
 
 pub(super) fn mount(sections: &[Section<'_>]) -> Result<Mount, ReportError> {

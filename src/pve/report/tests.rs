@@ -428,6 +428,20 @@ fn the_probe_of_one_vm() {
     assert_eq!(report.operations[0].exit, Some(255));
 }
 
+#[test]
+fn a_vm_on_its_way_is_not_gone() {
+    let answer = |list: &str| {
+        let mut w = Writer::new(NONCE);
+        w.lines(&["local"], ["link 755 nodes/c1"]);
+        w.configs(&[]);
+        w.file("vmlist", Some(list.as_bytes()));
+        parse_vm(NONCE, Vmid(201), &w.finish())
+    };
+    let listed = "{\"ids\": {\"201\": {\"node\": \"c1\", \"type\": \"qemu\", \"version\": 9}}}";
+    assert!(matches!(answer(listed), Err(ReportError::Incomplete(_))));
+    assert_eq!(answer("{\"version\": 3}").unwrap().seen, None);
+}
+
 proptest! {
     #[test]
     fn arbitrary_answers_never_panic(content in prop::collection::vec(any::<u8>(), 0..200), name in "(configs|local|clock|op|pids|cmdlines|space|file members|file vmlist-after|file rrd|pvesm local 0|images)") {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::{ConfigSeen, Mount, ReportError, frame, read};
 use crate::model::ids::Vmid;
 use crate::model::observed::OperationSeen;
+use crate::pve::members::GuestKind;
 
 /// One VM, wherever its config lies; power and operations as its present node has them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +24,12 @@ pub fn parse_vm(nonce: &str, vmid: Vmid, bytes: &[u8]) -> Result<VmReport, Repor
     let (mut configs, torn): (BTreeMap<Vmid, ConfigSeen>, _) = read::configs(&sections);
     if let Some(why) = torn {
         return Err(ReportError::Incomplete(why));
+    }
+    // A VM that moves to a folder that was just looked through is missed there and gone from the other.
+    let listed = read::vmlist(&sections)
+        .is_ok_and(|list| list.guests.get(&vmid).is_some_and(|listed| listed.kind == GuestKind::Qemu));
+    if configs.is_empty() && listed {
+        return Err(ReportError::Incomplete(format!("VM {vmid} moved while it was looked for")));
     }
     Ok(VmReport {
         mount: read::mount(&sections)?,

@@ -9,6 +9,16 @@ section() {
     printf '\n@@%s %s\n' "$N" "$*"
 }
 
+# A file's exact bytes under a name.
+file() {
+    if [ -e "$2" ]; then
+        section file "$1"
+        cat -- "$2" || section failed "$1"
+    else
+        section absent "$1"
+    fi
+}
+
 # What /etc/pve/local is: a symlink while pmxcfs is mounted. Mode without owner-write: no quorum (contract §1.5).
 local_link() {
     section local
@@ -87,6 +97,7 @@ alive() {
 section begin 1
 local_link
 configs "$2"
+file vmlist "$ROOT/etc/pve/.vmlist"
 running "$2"
 operations "$2"
 section end

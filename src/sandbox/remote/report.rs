@@ -66,6 +66,7 @@ pub(super) fn vm(node: &SandboxNode, vmid: Vmid, operations: &Operations) -> Vec
     report.section("begin 1");
     report.local_link();
     report.configs(Some(vmid));
+    report.file("vmlist", "/etc/pve/.vmlist");
     report.running(Some(vmid));
     report.operations(Some(vmid), operations);
     report.section("end");
