@@ -93,7 +93,8 @@ fn world(laboratory: &Laboratory) -> Arc<World> {
         storages,
     };
     let topology = Topology { seed: 7, realms: vec![realm] };
-    let world = World::create(Fs::memory(), topology, Clock::simulated(START), Arc::new(Hypervisor)).unwrap();
+    let world =
+        World::create(Fs::memory(), topology, Clock::simulated(START), Arc::new(Hypervisor::default())).unwrap();
     // Software emulation: guests came up in minutes.
     let slow = BTreeSet::from([GuestFault::SlowBoot]);
     world.change_faults(|faults| drop(faults.guests.insert("*".into(), slow))).unwrap();
