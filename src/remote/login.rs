@@ -57,16 +57,19 @@ async fn proxy(connections: &Connections, ask: &LoginAsk) -> Result<Option<Strin
         "-S".to_owned(),
         session.control_socket().display().to_string(),
         "-W".to_owned(),
-        "[%h]:%p".to_owned(),
-        "--".to_owned(),
-        host.to_owned(),
     ];
-    Ok(Some(words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")))
+    let words = words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ");
+    Ok(Some(format!("{words} '[%h]:%p' -- {}", quoted(host))))
 }
 
-/// For the shell that runs a `ProxyCommand`; `%h` and `%p` stay tokens of ssh.
+/// For the shell that runs a `ProxyCommand`, and for ssh, which replaces its `%` tokens first.
 fn quoted(word: &str) -> String {
-    format!("'{}'", word.replace('\'', r"'\''"))
+    format!("'{}'", plain(word).replace('\'', r"'\''"))
+}
+
+/// ssh replaces `%` tokens in many of its options.
+fn plain(word: &str) -> String {
+    word.replace('%', "%%")
 }
 
 fn arguments(ask: &LoginAsk, expected: Option<&NamedTempFile>, proxy: Option<&str>) -> Vec<String> {
@@ -80,7 +83,7 @@ fn arguments(ask: &LoginAsk, expected: Option<&NamedTempFile>, proxy: Option<&st
         format!("ConnectTimeout={}", ask.timeout_s.max(1)),
         "GlobalKnownHostsFile=/dev/null".to_owned(),
         // Quoted: a path may hold blanks.
-        format!("UserKnownHostsFile=\"{known_hosts}\""),
+        format!("UserKnownHostsFile=\"{}\"", plain(&known_hosts)),
         format!("StrictHostKeyChecking={}", if expected.is_some() { "yes" } else { "accept-new" }),
         "UpdateHostKeys=no".to_owned(),
         "ControlMaster=no".to_owned(),
@@ -96,7 +99,7 @@ fn arguments(ask: &LoginAsk, expected: Option<&NamedTempFile>, proxy: Option<&st
     if ask.log_in {
         options.push("PreferredAuthentications=publickey".to_owned());
         options.push(format!("IdentitiesOnly={}", if ask.agent { "no" } else { "yes" }));
-        options.extend(ask.keys.iter().map(|key| format!("IdentityFile=\"{}\"", key.display())));
+        options.extend(ask.keys.iter().map(|key| format!("IdentityFile=\"{}\"", plain(&key.display().to_string()))));
         if ask.keys.is_empty() {
             options.push("IdentityFile=none".to_owned());
         }

@@ -40,8 +40,9 @@ pub(crate) fn text(settings: &SshSettings) -> String {
     )
 }
 
-/// `Include` takes patterns: what is special in one is escaped.
+/// `Include` takes patterns: what is special in one is escaped. A relative path would be one below ~/.ssh.
 fn include(file: &Path) -> String {
+    let file = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
     let mut path = String::new();
     for letter in file.to_string_lossy().chars() {
         if matches!(letter, '*' | '?' | '[' | ']') {
@@ -87,6 +88,13 @@ mod tests {
         assert_eq!(effective(config, "port"), "2222");
         assert_eq!(effective(config, "user"), "admin");
         assert_eq!(effective(config, "proxyjump"), "bastion");
+    }
+
+    #[test]
+    fn relative_file_is_relative_to_us() {
+        let text = text(&settings(Some("ssh_config")));
+        let here = std::env::current_dir().unwrap();
+        assert!(text.contains(&format!("Include \"{}/ssh_config\"", here.display())), "{text}");
     }
 
     #[test]

@@ -67,7 +67,7 @@ async fn login_over_the_node() {
 #[tokio::test]
 async fn new_host_key_is_kept_and_a_changed_one_refused() {
     let mut guests = guests("");
-    let known_hosts = guests.bench.folder.path().join("known hosts");
+    let known_hosts = guests.bench.folder.path().join("known %h hosts");
     let ask = LoginAsk { host_keys: Vec::new(), known_hosts: Some(known_hosts.clone()), ..guests.ask() };
     assert_eq!(guests.answer(&ask).await, LoginAnswer::Ok);
     assert!(fs::read_to_string(&known_hosts).unwrap().contains("ssh-ed25519"));
@@ -89,7 +89,7 @@ async fn new_host_key_is_kept_and_a_changed_one_refused() {
 #[tokio::test]
 async fn refused_key_is_named() {
     let guests = guests("");
-    let other = guests.bench.folder.path().join("other key");
+    let other = guests.bench.folder.path().join("other %h key");
     make_key(&other);
     let ask = LoginAsk { keys: vec![other.clone()], ..guests.ask() };
     let answer = guests.answer(&ask).await;

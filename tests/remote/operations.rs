@@ -142,7 +142,9 @@ async fn two_starts_of_one_name_start_once() {
             other.start(&bench.name, &operation),
             bench.ssh.start(&bench.name, &operation)
         );
-        (one.unwrap(), two.unwrap(), three.unwrap());
+        for started in [one, two, three] {
+            started.unwrap();
+        }
     }
     outcome(&bench, "k8s-101-clone-0f").await;
     assert_eq!(fs::read_to_string(bench.root("count")).unwrap(), "ran\n");
