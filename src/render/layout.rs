@@ -120,7 +120,13 @@ impl Table {
             .collect();
         let fill: usize = widths.iter().sum();
         let gaps = widths.iter().filter(|width| **width > 0).count();
-        let gap = (1..=GAP).rev().find(|gap| prefix + fill + gap * gaps.saturating_sub(1) <= columns).unwrap_or(1);
+        let longest =
+            self.rows.iter().filter_map(|row| row.last.as_ref()).map(|(_, text)| text.width()).max().unwrap_or(0);
+        let wanted = longest.min(NARROWEST_LAST_COLUMN);
+        // A narrower gap where that keeps the last column beside the others, or the others within the width.
+        let beside = (2..=GAP).rev().find(|gap| prefix + fill + gap * gaps + wanted <= columns);
+        let within = || (1..=GAP).rev().find(|gap| prefix + fill + gap * gaps.saturating_sub(1) <= columns);
+        let gap = beside.or_else(within).unwrap_or(1);
         let before_last = prefix + fill + gap * gaps;
         let room = columns.saturating_sub(before_last);
         for row in &self.rows {

@@ -4,7 +4,9 @@
 //! colour. Nothing here prints (`ui` does) and nothing decides (`planner` did).
 
 pub mod answered;
+pub mod checks;
 pub mod digest;
+pub mod explain;
 mod failure;
 pub mod fault;
 pub mod github;
@@ -16,6 +18,7 @@ pub mod observation;
 pub mod outcome;
 pub mod progress;
 pub mod saved;
+pub mod status;
 pub mod steps;
 pub mod text;
 pub mod values;

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::observed::Observed;
+use crate::model::observed::{Guest, Observed};
+use crate::model::vm_config::VmConfig;
 
 /// A reader of another major version refuses.
 const FORMAT_VERSION: &str = "1.0";
@@ -19,10 +20,31 @@ pub fn write(observed: &Observed) -> String {
     let document = Document {
         format_version: FORMAT_VERSION.to_owned(),
         pvekube_version: env!("CARGO_PKG_VERSION").to_owned(),
-        observed: observed.clone(),
+        observed: without_secrets(observed),
     };
     // Plain data with string keys: it can't fail to serialize.
     format!("{:#}\n", serde_json::to_value(document).unwrap_or_default())
+}
+
+/// Config keys that may hold a secret, and that planning never reads.
+const SECRET_KEYS: [&str; 2] = ["args", "cipassword"];
+
+/// The observation without passwords, and without people's own words in a VM's Notes: of those, planning reads our mark.
+fn without_secrets(observed: &Observed) -> Observed {
+    let mut observed = observed.clone();
+    for guest in observed.realms.values_mut().flat_map(|realm| realm.guests.values_mut()) {
+        if let Guest::Vm(vm) = guest
+            && let Some(config) = &mut vm.config
+        {
+            let VmConfig { description, keys, pending, pending_delete: _, cloudinit, snapshots: _, digest: _ } = config;
+            *description =
+                description.lines().filter(|line| line.trim().starts_with("pvekube/")).collect::<Vec<_>>().join("\n");
+            for values in [keys, pending, cloudinit] {
+                values.retain(|key, _| !SECRET_KEYS.contains(&key.as_str()));
+            }
+        }
+    }
+    observed
 }
 
 /// # Errors

@@ -6,6 +6,7 @@ mod apply;
 #[allow(dead_code, reason = "builders shared with the planner's tests")]
 #[path = "../planner/build.rs"]
 mod build;
+mod everyday;
 mod formats;
 mod inventory;
 mod json;

@@ -51,7 +51,7 @@ pub fn document(view: &PlanView<'_>) -> PlanDocument {
         resource_changes: plan.changes.iter().map(|change| resource::resource(plan, change)).collect(),
         unchanged: plan.unchanged.iter().map(|name| format!("pvekube_machine.{name}")).collect(),
         placement: placement(plan),
-        checks: plan.checks.iter().map(check).collect(),
+        checks: plan.checks.iter().map(check_out).collect(),
         hazards: plan.hazards.iter().map(hazard).collect(),
         notes: plan.notes.iter().map(note).collect(),
         steps: plan.steps.iter().map(step).collect(),
@@ -106,7 +106,7 @@ fn place(place: &Place) -> PlaceOut {
     PlaceOut { file: place.file.clone(), line: place.line, column: place.column }
 }
 
-fn check(check: &Check) -> CheckOut {
+pub(crate) fn check_out(check: &Check) -> CheckOut {
     CheckOut {
         id: check.id.clone(),
         verdict: match check.verdict {
