@@ -11,7 +11,7 @@ use crate::error::Exit;
 use crate::execute::{self, GlanceOptions};
 use crate::planner::{self, PlanOptions};
 use crate::remote::Remote as _;
-use crate::render::status::{self, StatusView};
+use crate::render::status;
 use crate::ui::Ui;
 
 /// Between two looks of `--watch`: a look costs each node a few Perl starts.
@@ -47,11 +47,11 @@ async fn once(ui: &Ui, session: &Session, args: &Args, options: GlanceOptions) -
     let observed = look::look(ui, session).await;
     let machines = execute::glance(desired, &observed, Arc::clone(&session.nodes), options).await;
     let plan = planner::plan(desired, &observed, &PlanOptions::default());
-    let view = StatusView { desired, observed: &observed, plan: &plan, machines: &machines };
+    let rows = status::rows(&plan, &observed, &machines);
     ui.data(&match args.format {
-        StatusFormat::Text => status::status_text(&view, false, ui.look()),
-        StatusFormat::Wide => status::status_text(&view, true, ui.look()),
-        StatusFormat::Json => status::status_json(&view),
+        StatusFormat::Text => status::status_text(&rows, false, ui.look()),
+        StatusFormat::Wide => status::status_text(&rows, true, ui.look()),
+        StatusFormat::Json => status::status_json(&rows),
     })?;
     let all_ready = machines.len() == desired.machines.len() && machines.iter().all(|machine| machine.ready);
     Ok(if all_ready { Exit::Success } else { Exit::Changes })

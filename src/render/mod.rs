@@ -21,10 +21,7 @@ pub mod saved;
 pub mod status;
 pub mod steps;
 pub mod text;
+pub mod timeline;
 pub mod values;
 
 pub use line::Look;
-pub mod checks;
-pub mod explain;
-pub mod status;
-pub mod timeline;

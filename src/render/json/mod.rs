@@ -148,6 +148,3 @@ fn step(step: &Step) -> StepOut {
         disruption: step.disruption,
     }
 }
-pub fn checks_json(_: &Plan) -> String {
-    String::new()
-}
