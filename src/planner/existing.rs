@@ -191,18 +191,19 @@ fn present<'a>(survey: &Survey<'a>, machine: &Machine, found: &Found<'a>, report
         report.note("no-quorum", Some(&machine.name), text);
         return Fate::Held;
     }
-    checks::namesakes(survey, machine, report);
     let operations = survey.live_operations(node, found.vmid());
     if !operations.is_empty() {
         return Fate::Attach(Attach { node, realm_id: found.realm_id, vmid: found.vmid(), operations });
     }
     // What is seen is not unknown: a machine that is here is made anew even while other nodes are silent.
-    if let Some(why) = half_made(found) {
-        return Fate::Remake { found: found.clone(), why, requested: false };
+    let half_made = half_made(found).map(|why| (why, false));
+    if let Some((why, requested)) = half_made.or_else(|| Some((replacement(survey, machine, found)?, true))) {
+        if checks::name_is_taken(survey, machine, report) {
+            return Fate::Held;
+        }
+        return Fate::Remake { found: found.clone(), why, requested };
     }
-    if let Some(why) = replacement(survey, machine, found) {
-        return Fate::Remake { found: found.clone(), why, requested: true };
-    }
+    checks::namesakes(survey, machine, report);
     keep(survey, machine, found, facts)
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::model::desired::{Machine, Strategy};
 use crate::model::ids::{MachineId, NodeName, Role};
+use crate::model::observed::Power;
 
 use super::capacity::{self, GIB, MIB, Room, Store, StoreKey, gib};
 use super::existing::Fate;
@@ -129,8 +130,10 @@ impl<'s, 'a> Board<'s, 'a> {
         }
         let (Some(Fate::Keep(keep)), Some(machine)) = (fate, self.survey.wanted.get(id)) else { return };
         if let Some(room) = room {
-            let grown = machine.memory_mb.saturating_mul(MIB).saturating_sub(capacity::vm_memory_bytes(found.config));
-            room.memory_used = room.memory_used.saturating_add(grown);
+            let (has, wants) = (capacity::vm_memory_bytes(found.config), machine.memory_mb.saturating_mul(MIB));
+            // A running VM keeps what it has until it boots; a stopped one takes what is set at once.
+            let will = if found.vm.power == Power::Running { has.max(wants) } else { wants };
+            room.memory_used = room.memory_used.saturating_sub(has).saturating_add(will);
         }
         if let (Some(store), Some(grow)) = (store, &keep.diff.grow) {
             let added = grow.to_bytes().saturating_sub(grow.from_bytes);

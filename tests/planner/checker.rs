@@ -148,7 +148,8 @@ fn count(case: &Case, plan: &Plan, guest: &Guest, node: &mut Node) {
         if let Some(machine) = case.desired.machines.iter().find(|machine| machine.id == *id)
             && vm.power != Power::Unknown
         {
-            memory = memory.max(machine.memory_mb as i64);
+            let wants = machine.memory_mb as i64;
+            memory = if vm.power == Power::Running { memory.max(wants) } else { wants };
         }
     }
     node.vms += 1;

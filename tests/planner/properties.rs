@@ -265,8 +265,7 @@ proptest! {
             let explicit = case.desired.machines.iter().any(|machine| machine.name == *name && machine.vmid == Some(step.vmid));
             prop_assert!(explicit || !guests.contains(&step.vmid), "VMID {} of {} is taken", step.vmid, name);
             prop_assert!(ids.insert(step.vmid), "VMID {} twice", step.vmid);
-            let anew = plan.steps.iter().any(|other| other.subject == step.subject && matches!(other.action, Action::Destroy { .. }));
-            let clash = !anew && case.observed.vms().any(|(_, _, vm)| vm.name() == Some(name.as_str()) && vm.mark().is_none());
+            let clash = case.observed.vms().any(|(_, _, vm)| vm.name() == Some(name.as_str()) && vm.mark().is_none());
             prop_assert!(!clash, "{} is somebody's", name);
         }
     }
