@@ -1,8 +1,11 @@
 //! Whole applies in the sandbox, in memory and simulated time: what was planned is there afterwards, and planning again
 //! finds nothing to do; whatever is cut off in the middle, the next apply converges.
+#![allow(clippy::unwrap_used, reason = "tests: a panic is a failed test")]
 
 #[path = "execute/apply.rs"]
 mod apply;
+#[path = "execute/changes.rs"]
+mod changes;
 #[path = "execute/cluster.rs"]
 mod cluster;
 #[path = "execute/crash.rs"]

@@ -116,8 +116,7 @@ pub async fn apply<R: Remote>(
     }
     let widths = Widths { per_node: desired.limits.per_node, clones_per_storage: desired.limits.clones_per_storage };
     let schedule = Schedule::new(plan.steps.iter().map(Task::from), widths);
-    let run =
-        Run::new(remote, plan.cluster.clone(), desired.clone(), observed.clone(), options, events, nodes, interrupt);
+    let run = Run::new(remote, plan, desired.clone(), observed.clone(), options, events, nodes, interrupt);
     let run = Arc::new(run);
     run.forget_finished().await;
     let steps = Drive::new(plan, run.clone(), schedule, changed).until_over().await;

@@ -1,6 +1,6 @@
 //! What all steps of one apply share, and what one step of it is given.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -15,7 +15,7 @@ use crate::model::desired::Desired;
 use crate::model::ids::{ClusterName, MachineName, NodeName};
 use crate::model::observed::Observed;
 use crate::model::outcome::{EventKind, MachineReport, Stage};
-use crate::model::plan::{Step, Target};
+use crate::model::plan::{Action, Plan, Step, Target};
 use crate::remote::Remote;
 
 pub(super) struct Run<R> {
@@ -30,6 +30,8 @@ pub(super) struct Run<R> {
     pub(super) interrupt: watch::Receiver<Interrupt>,
     /// The image on the controller, fetched once for all nodes.
     pub(super) local_image: OnceCell<Result<std::path::PathBuf, String>>,
+    /// Machines that the plan waits for; only they are reported.
+    awaited: BTreeSet<MachineName>,
     machines: Mutex<BTreeMap<MachineName, MachineReport>>,
 }
 
@@ -37,7 +39,7 @@ impl<R: Remote> Run<R> {
     #[expect(clippy::too_many_arguments, reason = "called once; a struct of the same fields would be this one")]
     pub(super) fn new(
         remote: Arc<R>,
-        cluster: ClusterName,
+        plan: &Plan,
         desired: Desired,
         observed: Observed,
         options: ApplyOptions,
@@ -45,10 +47,14 @@ impl<R: Remote> Run<R> {
         nodes: BTreeMap<NodeName, Arc<Node<R>>>,
         interrupt: watch::Receiver<Interrupt>,
     ) -> Self {
+        let awaited = plan.steps.iter().filter_map(|step| {
+            let Action::Ready(ready) = &step.action else { return None };
+            Some(ready.name.clone())
+        });
         let random = Random::new(options.seed);
         Self {
             remote,
-            cluster,
+            cluster: plan.cluster.clone(),
             desired,
             observed,
             options,
@@ -57,6 +63,7 @@ impl<R: Remote> Run<R> {
             random,
             interrupt,
             local_image: OnceCell::new(),
+            awaited: awaited.collect(),
             machines: Mutex::default(),
         }
     }
@@ -91,7 +98,10 @@ impl<R: Remote> Run<R> {
     }
 
     /// Changes what is known of a machine; made on first use.
-    pub(super) fn note_machine(&self, name: &MachineName, step: &Step, change: impl FnOnce(&mut MachineReport)) {
+    fn note_machine(&self, name: &MachineName, step: &Step, change: impl FnOnce(&mut MachineReport)) {
+        if !self.awaited.contains(name) {
+            return;
+        }
         let mut machines = self.machines.lock().unwrap_or_else(PoisonError::into_inner);
         let report = machines.entry(name.clone()).or_insert_with(|| MachineReport {
             name: name.clone(),
@@ -144,6 +154,10 @@ impl<R: Remote> StepRun<R> {
         let Target::Machine { name, .. } = &self.step.subject else { return };
         let now_s = self.run.events.now_s();
         self.run.note_machine(name, &self.step, |report| {
+            if stage == Stage::Stopped {
+                // A machine that is made anew, or rebooted, begins anew.
+                report.stages_s.clear();
+            }
             report.node = self.step.node.clone();
             report.vmid = self.step.vmid;
             report.stage = stage;
