@@ -177,6 +177,12 @@ fn yaml() {
             whole("deep blocks", deep_blocks()),
             whole("list as key", "cluster: k8s\n? [a, b]\n: c\n"),
             whole("too large", format!("# {}\n", "x".repeat(1024 * 1024))),
+            whole("too many values", format!("cluster: k8s\nworkers:\n  numbers: [{}]\n", "1,".repeat(60_000))),
+            whole("a very long line", format!("cluster: {}\nworkers: {{count: 1, size: small}}\n", "x".repeat(5000))),
+            whole(
+                "a duplicate far away",
+                format!("cluster: k8s\n{}cluster: k8s\nworkers: {{count: 1, size: small}}\n", "# …\n".repeat(30_000)),
+            ),
             whole("byte order mark", format!("\u{feff}clutser: k8s\n{}", &MANIFEST["cluster: k8s\n".len()..])),
             whole("windows line ends", MANIFEST.replace('\n', "\r\n").replace("count: 2", "count: two")),
             whole(
@@ -325,11 +331,14 @@ fn config_values() {
             config("ids as a list", "storage_pool", "ids: [9001]\n  storage_pool"),
             config("package", "storage_pool", "bake: {packages: [a b, '-y']}\n  storage_pool"),
             config("static bake without addresses", "storage_pool", "bake: {network: {mode: static}}\n  storage_pool"),
-            config(
-                "static bake with too few addresses",
-                "storage_pool",
-                "bake: {network: {addresses: 10.0.0.5/24}}\n  storage_pool",
-            ),
+            Case {
+                name: "static bake with too few addresses",
+                change: Change::WholeConfig(
+                    CONFIG
+                        .replace("pve2.lan]", "pve2.lan, pve3.lan]")
+                        .replace("storage_pool", "bake: {network: {addresses: 10.0.0.5-10.0.0.6/24}}\n  storage_pool"),
+                ),
+            },
             config("nameservers in one text", "cloud_init:", "cloud_init:\n  nameserver: 10.0.0.1 1.1.1.1"),
             config("search domain", "cloud_init:", "cloud_init:\n  searchdomain: -lan"),
             config("user name", "cloud_init:", "cloud_init:\n  user: Ubuntu"),
@@ -559,4 +568,20 @@ fn problems_as_data() {
     let manifest = MANIFEST.replace("count: 2", "count: 2\n  memory_gb: 16");
     let problems = parse(CONFIG.to_owned(), manifest).unwrap_err();
     insta::assert_snapshot!(serde_json::to_string_pretty(&problems.records()).unwrap());
+}
+
+/// A problem that no bad input leads to would be one that nobody has read.
+#[test]
+fn every_id_has_a_case() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/snapshots");
+    let told: String = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("input")))
+        .map(|path| std::fs::read_to_string(path).unwrap())
+        .collect();
+    for id in input::ProblemId::ALL {
+        assert!(told.contains(&format!("[{}]", id.as_str())), "no case for {}", id.as_str());
+        assert!(id.remedy().ends_with('.') && !id.cause().ends_with('.'), "{}", id.as_str());
+    }
 }

@@ -197,3 +197,67 @@ fn network(address: IpAddr, prefix: u8) -> u128 {
     let host_bits = u32::from(width - prefix.min(width));
     bits(address).checked_shr(host_bits).unwrap_or(0).checked_shl(host_bits).unwrap_or(0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{AddressRange, contains, count, of_number, reserved, subnet};
+    use crate::input::collection::OneOrMany;
+    use crate::input::problem::{InputFile, Span};
+    use crate::input::walk::{At, Word};
+    use crate::model::ids::Cidr;
+
+    fn list(elements: &[&str]) -> OneOrMany<AddressRange> {
+        let span = Span::new(InputFile::Manifest, 0..0);
+        let read = |text: &&str| AddressRange::parse(text).map(|value| At { value, span, key: span });
+        OneOrMany(elements.iter().filter_map(|text| read(text).ok()).collect())
+    }
+
+    fn cidr(text: &str) -> Cidr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn ranges_count_through() {
+        let list = list(&["10.0.0.9/24", "10.0.0.254-10.0.1.1/23", "fd00::ffff-fd00::1:1/64"]);
+        let nth = |n| of_number(&list, n).map(|(cidr, _)| cidr.to_string()).unwrap_or_default();
+        assert_eq!(count(&list), 8);
+        assert_eq!(
+            [nth(0), nth(1), nth(2), nth(5), nth(6), nth(8), nth(9)],
+            ["", "10.0.0.9/24", "10.0.0.254/23", "10.0.1.1/23", "fd00::ffff/64", "fd00::1:1/64", ""]
+        );
+    }
+
+    #[test]
+    fn a_range_may_repeat_its_prefix_length_and_have_spaces() {
+        let text = |text: &str| AddressRange::parse(text).ok().map(|range| (range.first.to_string(), range.prefix));
+        assert_eq!(text("10.0.0.20/24-10.0.0.29/24"), Some(("10.0.0.20".to_owned(), 24)));
+        assert_eq!(text("10.0.0.20 - 10.0.0.29/24"), Some(("10.0.0.20".to_owned(), 24)));
+        assert_eq!(text("10.0.0.20 - 10.0.0.29"), None);
+    }
+
+    #[test]
+    fn subnets_keep_their_ends_for_themselves() {
+        for (text, wanted) in [
+            ("10.0.0.0/24", true),
+            ("10.0.0.255/24", true),
+            ("10.0.0.255/23", false),
+            ("10.0.0.0/31", false),
+            ("10.0.0.0/32", false),
+            ("255.255.255.254/1", false),
+            ("fd00::/64", true),
+            ("fd00::ffff:ffff:ffff:ffff/64", false),
+            ("fd00::/127", false),
+        ] {
+            assert_eq!(reserved(cidr(text)).is_some(), wanted, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_subnet_contains_its_own_family_alone() {
+        assert!(contains(cidr("10.0.0.11/24"), "10.0.0.1".parse().unwrap()));
+        assert!(!contains(cidr("10.0.0.11/24"), "10.0.1.1".parse().unwrap()));
+        assert!(!contains(cidr("0.0.0.1/1"), "::1".parse().unwrap()));
+        assert_eq!(subnet(cidr("10.0.0.11/20")), "10.0.0.0/20");
+        assert_eq!(subnet(cidr("fd00::11/64")), "fd00::/64");
+    }
+}

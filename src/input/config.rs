@@ -185,7 +185,7 @@ section! {
     pub struct BakeNetworkSection {
         /// `dhcp`, or `static` with `addresses`.
         optional mode: Mode;
-        /// Addresses for bakes with `mode: static`, one a node in the order of `proxmox_nodes`: all nodes bake at once.
+        /// Addresses for bakes with `mode: static`, one a node in the order of `proxmox_nodes`. A single one serves all nodes, one bake after the other.
         optional addresses: OneOrMany<AddressRange>;
         /// Gateway for `mode: static`.
         optional gateway: IpAddr;

@@ -160,6 +160,16 @@ impl Faults {
         }
     }
 
+    /// Whether a further problem would only be counted: then it needs no words.
+    pub fn is_full(&self) -> bool {
+        self.list.len() >= MOST
+    }
+
+    /// Counts an error that is not shown.
+    pub fn add_unshown(&mut self) {
+        self.more += 1;
+    }
+
     /// Errors, then warnings; each by file and position.
     pub fn finish(mut self) -> (Vec<Problem>, Vec<Problem>, usize) {
         self.list.sort_by(|a, b| (&a.place, a.id, &a.message).cmp(&(&b.place, b.id, &b.message)));

@@ -2,7 +2,7 @@
 
 use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 
-use super::problem::{InputFile, Problem, Problems, Severity, SourceFile, Where, source_of};
+use super::problem::{InputFile, Problem, Problems, Severity, SourceFile, Span, Where, source_of};
 
 impl Problems {
     /// The text for stderr: each problem, warnings too, and a last line that says that nothing was contacted.
@@ -31,7 +31,7 @@ pub fn render(problem: &Problem, config: &SourceFile, manifest: &SourceFile, col
     };
     let title = level.primary_title(problem.message.as_str()).id(problem.id.as_str());
     let group = match &problem.place {
-        Where::File(span) if problem.secret => {
+        Where::File(span) if problem.secret || is_long(source_of(span.file, config, manifest), span) => {
             let source = source_of(span.file, config, manifest);
             let (line, column) = source.line_column(span.start);
             title.element(Origin::path(source.name.as_str()).line(line as usize).char_column(column as usize))
@@ -40,8 +40,9 @@ pub fn render(problem: &Problem, config: &SourceFile, manifest: &SourceFile, col
         Where::Path(path) => title.element(Origin::path(path.as_str())),
         Where::Flag(flag) => title.element(Origin::path(flag.as_str())),
     };
+    let far: Vec<String> = far_contexts(problem, config, manifest);
+    let notes = problem.notes.iter().chain(&far).map(|text| Level::NOTE.message(text.as_str()));
     let helps = problem.help.iter().map(|text| Level::HELP.message(text.as_str()));
-    let notes = problem.notes.iter().map(|text| Level::NOTE.message(text.as_str()));
     let report = [group.elements(notes).elements(helps)];
     let renderer = if color { Renderer::styled() } else { Renderer::plain() };
     let mut text = renderer.term_width(width).render(&report);
@@ -71,6 +72,15 @@ fn snippets<'a>(
     group
 }
 
+/// A line that nobody reads, and that takes long to draw.
+fn is_long(source: &SourceFile, span: &Span) -> bool {
+    const LONGEST: usize = 4000;
+    let range = source.first_line(span.start, span.end);
+    let start = source.text[..range.start].rfind('\n').map_or(0, |at| at + 1);
+    let end = source.text[range.end..].find('\n').map_or(source.text.len(), |at| range.end + at);
+    end - start > LONGEST
+}
+
 /// A mark in a file: bytes, kind, label.
 type Mark<'a> = (std::ops::Range<usize>, AnnotationKind, Option<&'a str>);
 
@@ -81,10 +91,35 @@ fn marks<'a>(problem: &'a Problem, file: InputFile, source: &SourceFile) -> Vec<
     {
         marks.push((source.first_line(span.start, span.end), AnnotationKind::Primary, problem.label.as_deref()));
     }
-    for (span, label) in problem.context.iter().filter(|(span, _)| span.file == file) {
+    let context: Vec<_> =
+        problem.context.iter().filter(|(span, _)| span.file == file && is_drawn(problem, span, source)).collect();
+    for (span, label) in context {
         marks.push((source.first_line(span.start, span.end), AnnotationKind::Context, Some(label.as_str())));
     }
     marks
+}
+
+/// Whether a context is near enough to the fault for both to be drawn.
+fn is_drawn(problem: &Problem, span: &Span, source: &SourceFile) -> bool {
+    const FARTHEST: usize = 64 * 1024;
+    let near = match &problem.place {
+        Where::File(place) => place.file != span.file || place.start.abs_diff(span.start) < FARTHEST,
+        Where::Path(_) | Where::Flag(_) => true,
+    };
+    near && !is_long(source, span)
+}
+
+/// Contexts that are not drawn, in words.
+fn far_contexts(problem: &Problem, config: &SourceFile, manifest: &SourceFile) -> Vec<String> {
+    let mut words = Vec::new();
+    for (span, label) in &problem.context {
+        let source = source_of(span.file, config, manifest);
+        if !is_drawn(problem, span, source) {
+            let (line, column) = source.line_column(span.start);
+            words.push(format!("{label}: {}:{line}:{column}", source.name));
+        }
+    }
+    words
 }
 
 /// Only the lines between the first and the last mark are given to the renderer: files may be long.

@@ -136,3 +136,39 @@ pub fn check_file(text: &str) -> Result<Vec<PublicKey>, BadKey> {
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
     lines.map(check).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{ProblemId, check, check_file};
+
+    const KEY: &str = "AAAAC3NzaC1lZDI1NTE5AAAAIPcWOvYHchBXg8fz813/6jN/NwnCbSEGwIkM0JQSEWIj";
+
+    #[test]
+    fn comments_do_not_make_another_key() {
+        let first = check(&format!("ssh-ed25519 {KEY} a@b")).unwrap();
+        let second = check(&format!("  ssh-ed25519 {KEY}\n")).unwrap();
+        assert_eq!(first.identity, second.identity);
+        assert_eq!(second.line, format!("ssh-ed25519 {KEY}"));
+    }
+
+    /// A real key whose comment has a word of a placeholder is a key.
+    #[test]
+    fn a_comment_is_no_placeholder() {
+        assert!(check(&format!("ssh-ed25519 {KEY} replace-me@example")).is_ok());
+        assert_eq!(check("ssh-ed25519 YOUR_KEY_HERE").unwrap_err().id, ProblemId::SshKeyPlaceholder);
+    }
+
+    #[test]
+    fn every_cut_of_a_key_is_noticed() {
+        for length in 0..KEY.len() {
+            assert!(check(&format!("ssh-ed25519 {}", &KEY[..length])).is_err(), "{length}");
+        }
+    }
+
+    #[test]
+    fn a_file_may_have_comments_and_several_keys() {
+        let file = format!("# mine\n\nssh-ed25519 {KEY} a\nssh-ed25519 {KEY} b\n");
+        assert_eq!(check_file(&file).map(|keys| keys.len()), Ok(2));
+        assert!(check_file("-----BEGIN RSA PRIVATE KEY-----\nAAAA\n").unwrap_err().secret);
+    }
+}

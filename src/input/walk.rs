@@ -154,6 +154,10 @@ impl<'a> Walk<'a> {
             return None;
         };
         for entry in entries.iter().filter(|entry| !known.contains(&entry.key.text.as_str())) {
+            if self.faults.is_full() {
+                self.faults.add_unshown();
+                continue;
+            }
             let meant = hint::meant(&entry.key.text, known);
             if let (Some(meant), Some(frame)) = (meant, self.frames.last_mut()) {
                 frame.misspelt.push(meant);

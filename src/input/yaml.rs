@@ -15,6 +15,8 @@ use super::problem_id::ProblemId;
 pub const MAX_BYTES: usize = 1024 * 1024;
 /// Our files nest five deep.
 pub const MAX_DEPTH: usize = 64;
+/// Two thousand machines written out one by one are some 40 000 values; reading this many takes about 30 ms.
+const MAX_NODES: usize = 50_000;
 /// Nodes that aliases may copy in all. A file of ours has some hundred nodes; a "billion laughs" file has 10^9.
 const MAX_ALIASED_NODES: usize = 10_000;
 
@@ -89,8 +91,18 @@ pub fn parse(file: InputFile, text: &str, faults: &mut Faults) -> Option<Node> {
         block_nesting_limit: MAX_DEPTH + 1,
     };
     let parser = Parser::new_from_str_with_options(&text[offset..], options);
-    let mut builder =
-        Builder { file, text, offset, parser, faults, anchors: BTreeMap::new(), aliased: 0, depth: 0, stopped: false };
+    let mut builder = Builder {
+        file,
+        text,
+        offset,
+        parser,
+        faults,
+        anchors: BTreeMap::new(),
+        aliased: 0,
+        nodes: 0,
+        depth: 0,
+        stopped: false,
+    };
     builder.document()
 }
 
@@ -106,6 +118,7 @@ struct Builder<'a> {
     faults: &'a mut Faults,
     anchors: BTreeMap<usize, Node>,
     aliased: usize,
+    nodes: usize,
     depth: usize,
     /// A problem after which nothing can be told of the rest.
     stopped: bool,
@@ -155,6 +168,13 @@ impl<'a> Builder<'a> {
     }
 
     fn node(&mut self, event: Event<'a>, span: Range<usize>) -> Result<Node, Stop> {
+        self.nodes += 1;
+        if self.nodes > MAX_NODES {
+            let problem =
+                self.problem(ProblemId::FileTooLarge, span, format!("the file has more than {MAX_NODES} values"));
+            self.faults.add(problem.help("is it the right file? A manifest of a thousand machines has far fewer"));
+            return Err(Stop);
+        }
         match event {
             Event::Scalar(text, style, anchor, tag) => {
                 self.refuse_tag(tag.is_some(), &span);
@@ -332,5 +352,62 @@ fn collection_span(
     match style {
         StructureStyle::Flow => start.start..end.end.max(start.end),
         StructureStyle::Block => first.cloned().unwrap_or_else(|| start.clone()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Faults, InputFile, Kind, Node, parse};
+
+    /// Every scalar with the bytes that its span names.
+    fn scalars(text: &str) -> Vec<(String, String)> {
+        fn walk(node: &Node, text: &str, out: &mut Vec<(String, String)>) {
+            match &node.kind {
+                Kind::Scalar { text: value, .. } => out.push((value.clone(), text[node.span.clone()].to_owned())),
+                Kind::List(items) => items.iter().for_each(|item| walk(item, text, out)),
+                Kind::Map(entries) => {
+                    for entry in entries {
+                        out.push((entry.key.text.clone(), text[entry.key.span.clone()].to_owned()));
+                        walk(&entry.value, text, out);
+                    }
+                }
+            }
+        }
+        let mut faults = Faults::default();
+        let root = parse(InputFile::Config, text, &mut faults).unwrap();
+        let mut out = Vec::new();
+        walk(&root, text, &mut out);
+        out
+    }
+
+    #[test]
+    fn spans_are_the_bytes_of_the_source() {
+        let text = "\u{feff}größe: \"日\\n本\" # é\nlist: [a, 'b b']\nmap:\n  - x: 1\n    \"y z\": plain text\n";
+        let wanted = [
+            ("größe", "größe"),
+            ("日\n本", "\"日\\n本\""),
+            ("list", "list"),
+            ("a", "a"),
+            ("b b", "'b b'"),
+            ("map", "map"),
+            ("x", "x"),
+            ("1", "1"),
+            ("y z", "\"y z\""),
+            ("plain text", "plain text"),
+        ];
+        let wanted: Vec<(String, String)> = wanted.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect();
+        assert_eq!(scalars(text), wanted);
+    }
+
+    #[test]
+    fn an_alias_is_the_value_at_the_place_of_the_alias() {
+        assert_eq!(scalars("a: &x one\nb: *x\n")[3], ("one".to_owned(), "*x".to_owned()));
+    }
+
+    #[test]
+    fn an_empty_value_is_null_and_a_quoted_one_is_not() {
+        let root = parse(InputFile::Config, "a:\nb: \"\"\nc: ~\n", &mut Faults::default());
+        let Some(Node { kind: Kind::Map(entries), .. }) = root else { panic!("no map") };
+        assert_eq!(entries.iter().map(|entry| entry.value.is_null()).collect::<Vec<_>>(), [true, false, true]);
     }
 }

@@ -11,12 +11,21 @@ use crate::input::words::Host;
 use crate::model::desired::NodeTarget;
 use crate::model::ids::NodeName;
 
+/// Proxmox's own clusters end at about 32 nodes.
+const MOST_NODES: usize = 1000;
+
 /// `None`: wrong, and noted.
 pub(super) fn resolve(config: &Config, faults: &mut Faults) -> Option<Vec<NodeTarget>> {
     let list = config.proxmox_nodes.get()?;
     if list.is_empty() {
         let problem = Problem::new(ProblemId::MissingKey, list.key, "`proxmox_nodes` lists no host".to_owned());
         faults.add(problem.help("name at least one, such as `[pve1.lan]`"));
+        return None;
+    }
+    if list.len() > MOST_NODES {
+        let message = format!("`proxmox_nodes` lists {} hosts; at most {MOST_NODES} are planned at once", list.len());
+        let problem = Problem::new(ProblemId::OutOfRange, list.key, message);
+        faults.add(problem.help("split it into several configs"));
         return None;
     }
     let mut names: BTreeMap<String, Span> = BTreeMap::new();

@@ -131,49 +131,56 @@ fn bake(section: &TemplateSection, nodes: Option<&[NodeTarget]>, faults: &mut Fa
         network: Network {
             bridge: bridge.value.clone(),
             vlan: bake.network.vlan.get().map(|vlan| vlan.u16()),
-            ipv4: addresses.values().next().cloned().unwrap_or(Address::Dhcp),
+            ipv4: addresses.first,
             ipv6: None,
         },
-        addresses,
+        addresses: addresses.by_node,
         packages: values(&bake.packages).map(|package| package.0.clone()).collect(),
         commands: values(&bake.commands).map(|command| command.0.clone()).collect(),
         timeout_s: bake.timeout_seconds.u32(),
     }))
 }
 
-/// One static address a node, or none for DHCP.
+struct BakeAddresses {
+    /// Of the first node; with a single static address, of all, whose bakes then run one after the other.
+    first: Address,
+    by_node: BTreeMap<NodeName, Address>,
+}
+
 fn bake_addresses(
     network: &BakeNetworkSection,
     nodes: Option<&[NodeTarget]>,
     faults: &mut Faults,
-) -> Option<BTreeMap<NodeName, Address>> {
+) -> Option<BakeAddresses> {
     let plan = StaticAddresses {
         mode: &network.mode,
         addresses: &network.addresses,
         gateway: &network.gateway,
         overridden: false,
     };
-    match plan.mode(faults)? {
-        Mode::Dhcp => Some(BTreeMap::new()),
-        Mode::Static => {
-            let list = network.addresses.get()?;
-            let gateway = network::gateway(&network.gateway, false, faults)?;
-            let nodes = nodes?;
-            if address::count(list) < nodes.len() as u128 {
-                let message = format!("{} nodes bake at once, each with an address of its own", nodes.len());
-                let problem = Problem::new(ProblemId::AddressMissing, list.span, message);
-                faults
-                    .add(problem.help("give one address a node, in the order of `proxmox_nodes`, or use `mode: dhcp`"));
-                return None;
-            }
-            let mut addresses = BTreeMap::new();
-            for (number, node) in (1..).zip(nodes) {
-                let (cidr, at) = address::of_number(list, number)?;
-                network::check(cidr, at.span, gateway, false, faults);
-                addresses
-                    .insert(node.name.clone(), Address::Static { address: cidr, gateway: gateway.map(|at| at.value) });
-            }
-            Some(addresses)
-        }
+    if plan.mode(faults)? == Mode::Dhcp {
+        return Some(BakeAddresses { first: Address::Dhcp, by_node: BTreeMap::new() });
     }
+    let list = network.addresses.get()?;
+    let gateway = network::gateway(&network.gateway, false, faults)?;
+    let nodes = nodes?;
+    let count = address::count(list);
+    if count > 1 && count < nodes.len() as u128 {
+        let message = format!("there are {count} addresses for the bakes of {} nodes", nodes.len());
+        let problem = Problem::new(ProblemId::AddressMissing, list.span, message);
+        faults.add(problem.help(
+            "give one address a node, in the order of `proxmox_nodes`; or a single one, for one bake after the other",
+        ));
+        return None;
+    }
+    let mut addresses = Vec::new();
+    for (number, node) in (1..).zip(nodes).take(usize::try_from(count).unwrap_or(usize::MAX)) {
+        let (cidr, at) = address::of_number(list, number)?;
+        network::check(cidr, at.span, gateway, false, faults);
+        let address = Address::Static { address: cidr, gateway: gateway.map(|at| at.value) };
+        addresses.push((node.name.clone(), address));
+    }
+    let first = addresses.first()?.1.clone();
+    let by_node = if count > 1 { addresses.into_iter().collect() } else { BTreeMap::new() };
+    Some(BakeAddresses { first, by_node })
 }
