@@ -1,0 +1,149 @@
+//! End to end: pvekube as a user runs it, over real OpenSSH, against nodes whose `qm` and `/etc/pve` are stand-ins.
+
+#![allow(clippy::unwrap_used, reason = "a test that can't set up its lab has failed")]
+
+mod lab;
+#[path = "../sshd/mod.rs"]
+mod sshd;
+
+use lab::{Lab, Shape, in_own_namespaces, said};
+use sshd::eventually;
+
+/// The hosts of the original plan.
+const ORIGINAL_HOSTS: [&str; 2] = ["pve-pc-mini.icosahedron.org", "pve-mac-mini.icosahedron.org"];
+
+const THREE_AND_ONE: &str = "\
+cluster: k8s
+masters:
+  count: 3
+  size: small
+  network:
+    mode: static
+    addresses: [10.77.0.11/24, 10.77.0.12/24, 10.77.0.13/24]
+    gateway: 10.77.0.1
+    dns: [10.77.0.1]
+workers:
+  count: 1
+  size: small
+  network: {mode: dhcp}
+";
+
+const ONE_WORKER: &str = "cluster: k8s\nworkers: {count: 1, size: small, network: {mode: dhcp}}\n";
+const TWO_WORKERS: &str = "cluster: k8s\nworkers: {count: 2, size: small, network: {mode: dhcp}}\n";
+
+#[test]
+fn a_cluster_from_nothing_to_no_changes() {
+    in_own_namespaces("a_cluster_from_nothing_to_no_changes", || {
+        let lab = Lab::new(Shape::Cluster, &["pve1.lan", "pve2.lan", "pve3.lan"]);
+        lab.write("cluster.yaml", THREE_AND_ONE);
+
+        lab.pvekube(&["plan", "--detailed-exitcode"]).exits(2).says("Plan: 4 to add, 0 to change, 0 to destroy");
+        for node in lab.nodes.values() {
+            assert_eq!((node.connections(), node.executions()), (1, 1), "one connection and one exec for a plan");
+        }
+        lab.pvekube(&["apply", "--auto-approve"]).exits(0).says("Apply complete! 4 added").says("10.77.0.11");
+        lab.pvekube(&["plan", "--detailed-exitcode"]).exits(0).says("No changes.");
+        lab.pvekube(&["status"]).exits(0);
+        let inventory = lab.pvekube(&["inventory", "--format", "hosts", "-q"]).exits(0);
+        let entries: Vec<Vec<&str>> = inventory.stdout.lines().map(|line| line.split_whitespace().collect()).collect();
+        for entry in [["10.77.0.11", "k8s-master-1"], ["10.77.0.13", "k8s-master-3"]] {
+            assert!(entries.iter().any(|line| line == &entry), "{}", inventory.stdout);
+        }
+        assert!(inventory.stdout.contains("k8s-worker-1"), "{}", inventory.stdout);
+
+        lab.write("cluster.yaml", ONE_WORKER);
+        lab.pvekube(&["plan"]).exits(0).says("left alone");
+        lab.pvekube(&["apply", "--auto-approve", "--prune"]).exits(1).says("--accept");
+        let accept = "delete-masters,break-quorum,many-deletes";
+        lab.pvekube(&["apply", "--auto-approve", "--prune", "--accept", accept]).exits(0);
+        let left: Vec<_> = lab.configs().into_iter().filter(|(_, text)| text.contains("machine=")).collect();
+        assert_eq!(left.len(), 1, "only the worker is left");
+    });
+}
+
+#[test]
+fn standalone_nodes_with_the_original_config() {
+    in_own_namespaces("standalone_nodes_with_the_original_config", || {
+        let lab = Lab::new(Shape::Standalone, &ORIGINAL_HOSTS);
+        lab.write("cluster.yaml", TWO_WORKERS);
+        lab.pvekube(&["apply", "--auto-approve"]).exits(0).says("Apply complete! 2 added");
+        lab.pvekube(&["plan", "--detailed-exitcode"]).exits(0).says("No changes.");
+        let mut machines: Vec<_> = lab.configs().into_iter().filter(|(_, text)| text.contains("machine=")).collect();
+        machines.sort();
+        machines.dedup_by(|one, other| one.0 == other.0);
+        assert_eq!(machines.len(), 2, "VMIDs are unique over both realms: {machines:#?}");
+    });
+}
+
+#[test]
+fn doors_that_stay_shut_are_explained() {
+    in_own_namespaces("doors_that_stay_shut_are_explained", || {
+        let mut lab = Lab::new(Shape::Standalone, &ORIGINAL_HOSTS);
+        lab.write("cluster.yaml", ONE_WORKER);
+
+        // A key that the node doesn't know.
+        let node = &lab.nodes["pve-pc-mini"];
+        let keys = node.root.join("etc/ssh/authorized_keys");
+        let known = std::fs::read(&keys).unwrap();
+        std::fs::write(&keys, "").unwrap();
+        lab.pvekube(&["plan"]).exits(1).says("pve-pc-mini").says("key");
+        std::fs::write(&keys, known).unwrap();
+
+        // A host key that is not the one in known_hosts.
+        let known_hosts = node.root.join("known_hosts");
+        let right = std::fs::read_to_string(&known_hosts).unwrap();
+        let other = std::fs::read_to_string(lab.nodes["pve-mac-mini"].root.join("etc/ssh/host_key.pub")).unwrap();
+        sshd::make_key(&lab.path("stranger"));
+        let stranger = std::fs::read_to_string(lab.path("stranger.pub")).unwrap();
+        let host = right.split(' ').next().unwrap();
+        assert_ne!(other, stranger);
+        std::fs::write(&known_hosts, format!("{host} {stranger}")).unwrap();
+        lab.pvekube(&["plan"]).exits(1).says("host key");
+        std::fs::write(&known_hosts, right).unwrap();
+
+        // A node that is down: what might live there is held back, nothing is made twice.
+        lab.nodes.get_mut("pve-mac-mini").unwrap().kill();
+        lab.pvekube(&["apply", "--auto-approve"]).exits(1).says("pve-mac-mini");
+        assert!(lab.configs().is_empty(), "{:#?}", lab.configs());
+        lab.nodes.get_mut("pve-mac-mini").unwrap().restart();
+        lab.pvekube(&["plan"]).exits(0).says("Plan: 1 to add");
+    });
+}
+
+#[test]
+fn a_lost_connection_in_the_middle_of_a_clone_costs_nothing() {
+    in_own_namespaces("a_lost_connection_in_the_middle_of_a_clone_costs_nothing", || {
+        let lab = Lab::new(Shape::Cluster, &["pve1.lan"]);
+        lab.write("cluster.yaml", ONE_WORKER);
+        let mut run = lab.command(&["apply", "--auto-approve"]);
+        let run = run.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap();
+        let cloning = || lab.configs().iter().any(|(_, text)| text.contains("lock: clone"));
+        eventually("the clone runs", cloning);
+        for node in lab.nodes.values() {
+            node.kill_sessions();
+        }
+        said(run.wait_with_output().unwrap()).exits(0).says("Apply complete! 1 added");
+        lab.pvekube(&["plan", "--detailed-exitcode"]).exits(0).says("No changes.");
+    });
+}
+
+#[test]
+fn a_killed_pvekube_is_picked_up_where_it_was() {
+    in_own_namespaces("a_killed_pvekube_is_picked_up_where_it_was", || {
+        let lab = Lab::new(Shape::Cluster, &["pve1.lan"]);
+        lab.write("cluster.yaml", ONE_WORKER);
+        let mut run = lab.command(&["apply", "--auto-approve"]).stdout(std::process::Stdio::null()).spawn().unwrap();
+        let cloning = || lab.configs().iter().any(|(_, text)| text.contains("lock: clone"));
+        eventually("the clone runs", cloning);
+        run.kill().unwrap();
+        run.wait().unwrap();
+        // Its lock is free at once: the session that held it has ended.
+        let wait = ["apply", "--auto-approve", "--lock-timeout", "60s"];
+        lab.pvekube(&wait).exits(0).says("attaching");
+        // What was attached is planned anew afterwards.
+        let done = || lab.pvekube(&["apply", "--auto-approve"]).exits(0).says("No changes.");
+        done();
+        let clones = lab.configs().iter().filter(|(_, text)| text.contains("machine=")).count();
+        assert_eq!(clones, 1, "made once");
+    });
+}
