@@ -44,7 +44,8 @@ pub async fn run(ui: &Ui, global: &Global, args: &Args) -> Result<Exit, Stop> {
 }
 
 fn exit(plan: &Plan, detailed: bool) -> Exit {
-    if plan.refusals().next().is_some() {
+    // What is held back is not planned: "nothing to do" would be a lie.
+    if plan.refusals().next().is_some() || plan.held_back().next().is_some() {
         Exit::Failure
     } else if detailed && plan.has_changes() {
         Exit::Changes

@@ -72,9 +72,11 @@ pub async fn plan_after(
         ui.data(&plan_text(&view))?;
     }
     refuse(plan)?;
+    let held_back: Vec<&str> = plan.held_back().map(|check| check.about.as_str()).collect();
+    let incomplete = if held_back.is_empty() { Exit::Success } else { Exit::Failure };
     if !plan.has_changes() {
         before_running()?;
-        return Ok(Exit::Success);
+        return Ok(incomplete);
     }
     if approval == Approval::Ask
         && !ui.confirm("Do you want to perform these actions?", "pvekube will do what is shown above.")
@@ -84,7 +86,12 @@ pub async fn plan_after(
     }
     before_running()?;
     let outcome = execute(ui, session, observed, plan, running, interrupt).await?;
-    report(ui, session, plan, &outcome, running)
+    let exit = report(ui, session, plan, &outcome, running)?;
+    if exit == Exit::Success && !held_back.is_empty() {
+        ui.warn(&format!("Held back, because they may exist unseen: {}.", held_back.join(", ")));
+        return Ok(incomplete);
+    }
+    Ok(exit)
 }
 
 /// Failed checks and hazards that nobody accepted: nothing was changed.
@@ -170,7 +177,7 @@ fn report(ui: &Ui, session: &Session, plan: &Plan, outcome: &Outcome, running: &
     }
     Ok(if outcome.interrupted {
         Exit::Interrupted
-    } else if outcome.is_success() && (running.no_wait || outcome.machines.iter().all(|machine| machine.ready)) {
+    } else if outcome.is_success() {
         Exit::Success
     } else {
         Exit::Failure

@@ -6,19 +6,28 @@ use super::drive::lock_failures;
 use super::events::Events;
 use super::interrupt::Interrupt;
 use super::run::Run;
-use crate::model::outcome::{Failure, Outcome, StepReport, StepResult};
-use crate::model::plan::{Plan, Step, StepId};
+use crate::model::outcome::{Failure, MachineReport, Outcome, StepReport, StepResult};
+use crate::model::plan::{ChangeAction, Plan, Step, StepId, Target};
 use crate::remote::Remote;
 
 pub(super) fn outcome<R: Remote>(plan: &Plan, run: &Run<R>, steps: BTreeMap<StepId, StepReport>) -> Outcome {
     Outcome {
         critical_path_s: critical_path_s(&plan.steps, &steps),
-        machines: run.machine_reports(),
+        machines: run.machine_reports().into_iter().filter(|report| !is_deleted(plan, report)).collect(),
         elapsed_s: run.events.now_s(),
         interrupted: run.interrupted() > Interrupt::None,
         failures: lock_failures(run),
         steps,
     }
+}
+
+/// A machine that the plan only takes away has no readiness to report.
+fn is_deleted(plan: &Plan, report: &MachineReport) -> bool {
+    plan.changes.iter().any(|change| {
+        change.action == ChangeAction::Delete
+            && change.vmid == report.vmid
+            && matches!(&change.target, Target::Machine { name, .. } if *name == report.name)
+    })
 }
 
 /// Nothing was begun.

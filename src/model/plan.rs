@@ -38,6 +38,11 @@ impl Plan {
         self.changes.iter().any(|change| change.action != ChangeAction::None)
     }
 
+    /// Machines that may exist unseen and are therefore neither made nor deleted: the plan is not the whole answer.
+    pub fn held_back(&self) -> impl Iterator<Item = &Check> {
+        self.checks.iter().filter(|check| check.verdict == Verdict::Unknown && check.id == "existence-unknown")
+    }
+
     /// Failed checks: they block apply.
     pub fn refusals(&self) -> impl Iterator<Item = &Check> {
         self.checks.iter().filter(|check| check.verdict == Verdict::Failed)

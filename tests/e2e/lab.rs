@@ -56,7 +56,6 @@ pub enum Shape {
 
 pub struct Lab {
     dir: tempfile::TempDir,
-    pub world: Arc<World>,
     pub nodes: BTreeMap<String, Node>,
     images: Server,
     guests: Child,
@@ -114,7 +113,7 @@ impl Lab {
             ssh_config.push_str(&node.ssh_config(host));
             nodes.insert((*name).to_owned(), node);
         }
-        let lab = Self { world, nodes, images: image_server::serve("127.0.0.1:0").unwrap(), guests, dir };
+        let lab = Self { nodes, images: image_server::serve("127.0.0.1:0").unwrap(), guests, dir };
         lab.write("ssh_config", &ssh_config);
         fs::create_dir_all(lab.path("home/.ssh")).unwrap();
         make_key(&lab.path("home/.ssh/pve.key"));
