@@ -7,8 +7,9 @@ use std::fs::{self, DirBuilder, File};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 /// Our folder's path plus the socket's name (46 bytes with ssh's temporary suffix) must fit into a Unix socket's 107.
 const LONGEST: usize = 60;
@@ -29,14 +30,11 @@ impl ControlFolder {
     /// too long for a socket.
     pub(crate) fn make() -> io::Result<Self> {
         let uid = fs::metadata("/proc/self")?.uid();
-        let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|dir| dir.is_absolute());
-        if let Some(base) = runtime.map(|dir| dir.join("pvekube"))
-            && base.as_os_str().len() + 12 <= LONGEST
-            && private_folder(&base, uid).is_ok()
-        {
-            return Self::make_in(&base, "", uid);
+        let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
+        match base(runtime.as_deref()) {
+            Some(base) if private_folder(&base, uid).is_ok() => Self::make_in(&base, "", uid),
+            Some(_) | None => Self::make_in(Path::new("/tmp"), &format!("pvk-{uid}-"), uid),
         }
-        Self::make_in(Path::new("/tmp"), &format!("pvk-{uid}-"), uid)
     }
 
     /// Makes a folder `<prefix><pid>-<n>` in `base`, after removing those that dead runs left there.
@@ -68,6 +66,13 @@ impl Drop for ControlFolder {
             tracing::debug!(path = %self.path.display(), %error, "control folder stays");
         }
     }
+}
+
+/// Where runs have their folders, if the user's runtime folder will do.
+fn base(runtime: Option<&Path>) -> Option<PathBuf> {
+    let base = runtime.filter(|dir| dir.is_absolute())?.join("pvekube");
+    // A process id and a count come after it.
+    (base.as_os_str().len() + 12 <= LONGEST).then_some(base)
 }
 
 fn private_folder(path: &Path, uid: u32) -> io::Result<()> {
@@ -112,15 +117,31 @@ fn end_masters(folder: &Path) {
         if !fs::symlink_metadata(&socket).is_ok_and(|found| found.file_type().is_socket()) {
             continue;
         }
-        let _ = Command::new("ssh")
+        let asked = Command::new("ssh")
             .args(["-F", "/dev/null", "-O", "exit", "-S"])
             .arg(&socket)
             .arg("any")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
-            .status();
+            .spawn();
+        if let Ok(asked) = asked {
+            ends_within(asked, Duration::from_secs(2));
+        }
     }
+}
+
+/// Waits for a child, and kills it when it takes too long: a stopped master answers nobody.
+fn ends_within(mut child: Child, limit: Duration) {
+    let begun = Instant::now();
+    while begun.elapsed() < limit {
+        match child.try_wait() {
+            Ok(None) => std::thread::sleep(Duration::from_millis(10)),
+            Ok(Some(_)) | Err(_) => return,
+        }
+    }
+    let _ = child.kill();
+    let _ = child.wait();
 }
 
 #[cfg(test)]
@@ -138,6 +159,14 @@ mod tests {
             .collect();
         names.sort();
         names
+    }
+
+    #[test]
+    fn runtime_folder_is_used_when_a_socket_fits_into_it() {
+        assert_eq!(base(Some(Path::new("/run/user/1000"))), Some("/run/user/1000/pvekube".into()));
+        assert_eq!(base(Some(&Path::new("/home/someone").join("x".repeat(40)))), None);
+        assert_eq!(base(Some(Path::new("relative"))), None);
+        assert_eq!(base(None), None);
     }
 
     #[test]

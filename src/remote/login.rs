@@ -142,10 +142,11 @@ fn judge(ask: &LoginAsk, output: &Output) -> LoginAnswer {
         || has("No more authentication methods")
     {
         if ask.log_in { LoginAnswer::KeyRefused { offered: offered(&stderr), detail } } else { LoginAnswer::PortOk }
-    } else if !has("Remote protocol version") {
-        LoginAnswer::PortClosed { detail }
-    } else {
+    } else if has("Authenticated to ") || has("Authentication succeeded") {
         LoginAnswer::Odd { detail }
+    } else {
+        // Also a server that went in the middle: sshd restarts while a machine boots.
+        LoginAnswer::PortClosed { detail }
     }
 }
 

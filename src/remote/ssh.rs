@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -21,6 +22,8 @@ const READ_S: u64 = 60;
 const START_S: u64 = 60;
 /// Reading and checking an image of gigabytes on a slow disk, or sending one.
 const IMAGE_S: u64 = 3600;
+/// Ends of streams take one round trip, 5 s at most.
+const CLOSE: Duration = Duration::from_secs(10);
 
 /// Real nodes. Clones share the connections.
 #[derive(Clone, Debug)]
@@ -204,7 +207,8 @@ impl Remote for Ssh {
     async fn close(&self) {
         self.end.cancel();
         self.tasks.close();
-        self.tasks.wait().await;
+        // One that is stuck in a dead connection must not keep us: it ends with the connection.
+        let _ = tokio::time::timeout(CLOSE, self.tasks.wait()).await;
         self.connections.close().await;
     }
 }

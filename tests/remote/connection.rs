@@ -1,6 +1,7 @@
 //! Connecting, failing to connect, losing the connection; and that nothing of ours is left behind.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 
@@ -9,7 +10,7 @@ use pvekube::model::ids::Vmid;
 use pvekube::remote::ssh::Ssh;
 use pvekube::remote::{ObserveAsk, Probe, Remote, RemoteError, RemoteErrorKind};
 
-use crate::sshd::{Node, PORT, eventually, fresh_address, make_key, settings, signal, target};
+use crate::sshd::{Node, PORT, eventually, fresh_address, make_key, settings, signal, target, until};
 use crate::{Bench, bench, bench_with, nobody, qm};
 
 #[tokio::test]
@@ -135,7 +136,11 @@ fn is_gone(pid: u32) -> bool {
 
 /// The run's private folder: the one whose ssh_config includes this bench's.
 fn control_folder(bench: &Bench) -> PathBuf {
-    let ours = bench.settings.config_file.as_ref().unwrap().display().to_string();
+    control_folder_of(bench.settings.config_file.as_ref().unwrap())
+}
+
+fn control_folder_of(ssh_config: &Path) -> PathBuf {
+    let ours = ssh_config.display().to_string();
     let bases =
         [std::env::var_os("XDG_RUNTIME_DIR").map(|dir| PathBuf::from(dir).join("pvekube")), Some("/tmp".into())];
     let mut entries = bases.into_iter().flatten().flat_map(|base| fs::read_dir(base).into_iter().flatten().flatten());
@@ -170,6 +175,41 @@ async fn nothing_is_left_after_close() {
     drop(bench.ssh);
     assert!(!folder.exists());
     assert_eq!(fs::read_dir(bench.node.root.join("run/pvekube")).unwrap().count(), 0, "the follower's spool");
+}
+
+/// What the test below runs in a process of its own: connects, and stays.
+async fn run_that_will_be_killed(config: &Path) {
+    let ssh = Ssh::new(&settings(config), &[target("pve1")]).unwrap();
+    ssh.probe(&target("pve1").name, &Probe::Vm { vmid: Vmid(1) }).await.unwrap();
+    println!("connected");
+    std::future::pending::<()>().await;
+}
+
+#[tokio::test]
+async fn killed_run_is_swept_up_by_the_next() {
+    const CONFIG: &str = "PVEKUBE_TEST_KILLED_RUN";
+    if let Some(config) = std::env::var_os(CONFIG) {
+        return run_that_will_be_killed(Path::new(&config)).await;
+    }
+    let bench = bench();
+    let config = bench.folder.path().join("their_config");
+    fs::copy(bench.settings.config_file.as_ref().unwrap(), &config).unwrap();
+    let mut run = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "connection::killed_run_is_swept_up_by_the_next", "--nocapture"])
+        .env(CONFIG, &config)
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let said = BufReader::new(run.stdout.as_mut().unwrap());
+    assert!(said.lines().any(|line| line.unwrap().contains("connected")));
+    run.kill().unwrap();
+    run.wait().unwrap();
+    let folder = control_folder_of(&config);
+    assert_eq!(masters(&folder).len(), 1, "its master lives on");
+    let _next = bench.another();
+    until("the master ends", || masters(&folder).is_empty()).await;
+    assert!(!folder.exists());
+    assert!(control_folder(&bench).exists(), "ours stays");
 }
 
 #[tokio::test]
