@@ -1,5 +1,6 @@
 //! Files in memory.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -45,9 +46,33 @@ fn wrong_kind(path: &str) -> io::Error {
 }
 
 /// The path that `path` means once links are followed; with `last` false the last name itself is kept.
-fn resolve(tree: &Tree, path: &str, last: bool) -> io::Result<String> {
-    let mut done = String::new();
-    let mut todo: Vec<String> = path.split('/').rev().filter(|p| !p.is_empty()).map(str::to_owned).collect();
+fn resolve<'a>(tree: &Tree, path: &'a str, last: bool) -> io::Result<Cow<'a, str>> {
+    // Most paths are plain: no name on the way is a link, `.` or `..`.
+    let mut end = 0;
+    loop {
+        let Some(next) = path[end..].strip_prefix('/').filter(|rest| !rest.is_empty() && !rest.starts_with('/')) else {
+            break;
+        };
+        let stop = next.find('/').map_or(path.len(), |at| end + 1 + at);
+        let name = &path[end + 1..stop];
+        let whole = stop == path.len();
+        let is_link =
+            (last || !whole) && matches!(tree.get(&path[..stop]).map(|entry| &entry.thing), Some(Thing::Link(_)));
+        if is_link || name == "." || name == ".." {
+            break;
+        }
+        if whole {
+            return Ok(Cow::Borrowed(path));
+        }
+        end = stop;
+    }
+    follow(tree, path, end, last)
+}
+
+/// The same where something has to be followed, from `end` on.
+fn follow<'a>(tree: &Tree, path: &'a str, end: usize, last: bool) -> io::Result<Cow<'a, str>> {
+    let mut done = path[..end].to_owned();
+    let mut todo: Vec<String> = path[end..].split('/').rev().filter(|p| !p.is_empty()).map(str::to_owned).collect();
     let mut links = 0;
     while let Some(name) = todo.pop() {
         match name.as_str() {
@@ -58,22 +83,21 @@ fn resolve(tree: &Tree, path: &str, last: bool) -> io::Result<String> {
             }
             _ => {}
         }
-        let next = format!("{done}/{name}");
-        match tree.get(&next).map(|entry| &entry.thing) {
-            Some(Thing::Link(target)) if last || !todo.is_empty() => {
-                links += 1;
-                if links > LINK_LIMIT {
-                    return Err(io::Error::other(format!("{path}: Too many levels of symbolic links")));
-                }
-                if target.starts_with('/') {
-                    done.clear();
-                }
-                todo.extend(target.split('/').rev().filter(|p| !p.is_empty()).map(str::to_owned));
+        let length = done.len();
+        done.push('/');
+        done.push_str(&name);
+        if let Some(Thing::Link(target)) = tree.get(&done).map(|entry| &entry.thing)
+            && (last || !todo.is_empty())
+        {
+            links += 1;
+            if links > LINK_LIMIT {
+                return Err(io::Error::other(format!("{path}: Too many levels of symbolic links")));
             }
-            Some(_) | None => done = next,
+            done.truncate(if target.starts_with('/') { 0 } else { length });
+            todo.extend(target.split('/').rev().filter(|p| !p.is_empty()).map(str::to_owned));
         }
     }
-    Ok(if done.is_empty() { "/".into() } else { done })
+    Ok(if done.is_empty() { Cow::Borrowed("/") } else { Cow::Owned(done) })
 }
 
 fn make_parents(tree: &mut Tree, real: &str) -> io::Result<()> {
@@ -106,19 +130,19 @@ impl Memory {
         let tree = &mut *self.tree();
         let real = resolve(tree, path, true)?;
         make_parents(tree, &real)?;
-        let (mode, content) = match tree.get(&real) {
+        let (mode, content) = match tree.get(&*real) {
             Some(_) if fresh_only => return Err(there(path)),
             Some(Entry { thing: Thing::File(old), mode }) => (*mode, bytes(Some(old))),
             Some(_) => return Err(wrong_kind(path)),
             None => (0o644, bytes(None)),
         };
-        tree.insert(real, Entry { thing: Thing::File(Arc::new(content)), mode });
+        tree.insert(real.into_owned(), Entry { thing: Thing::File(Arc::new(content)), mode });
         Ok(())
     }
 
     pub(super) fn read(&self, path: &str) -> io::Result<Vec<u8>> {
         let tree = self.tree();
-        match tree.get(&resolve(&tree, path, true)?).map(|entry| &entry.thing) {
+        match tree.get(&*resolve(&tree, path, true)?).map(|entry| &entry.thing) {
             Some(Thing::File(bytes)) => Ok(bytes.to_vec()),
             Some(_) => Err(wrong_kind(path)),
             None => Err(missing(path)),
@@ -144,24 +168,24 @@ impl Memory {
         if to_folder != "/" && !tree.contains_key(to_folder) {
             return Err(missing(to));
         }
-        let entry = tree.remove(&from_real).ok_or_else(|| missing(from))?;
+        let entry = tree.remove(&*from_real).ok_or_else(|| missing(from))?;
         let inner: Vec<String> = below(tree, &from_real).map(|(path, _)| path.clone()).collect();
         for path in inner {
             if let Some(entry) = tree.remove(&path) {
                 tree.insert(format!("{to_real}{}", &path[from_real.len()..]), entry);
             }
         }
-        tree.insert(to_real, entry);
+        tree.insert(to_real.into_owned(), entry);
         Ok(())
     }
 
     pub(super) fn remove(&self, path: &str) -> io::Result<()> {
         let tree = &mut *self.tree();
         let real = resolve(tree, path, false)?;
-        match tree.get(&real).map(|entry| &entry.thing) {
+        match tree.get(&*real).map(|entry| &entry.thing) {
             Some(Thing::Folder) => Err(wrong_kind(path)),
             Some(Thing::File(_) | Thing::Link(_)) => {
-                tree.remove(&real);
+                tree.remove(&*real);
                 Ok(())
             }
             None => Err(missing(path)),
@@ -171,12 +195,12 @@ impl Memory {
     pub(super) fn rmdir(&self, path: &str) -> io::Result<()> {
         let tree = &mut *self.tree();
         let real = resolve(tree, path, false)?;
-        match tree.get(&real).map(|entry| &entry.thing) {
+        match tree.get(&*real).map(|entry| &entry.thing) {
             Some(Thing::Folder) if below(tree, &real).next().is_some() => {
                 Err(io::Error::new(ErrorKind::DirectoryNotEmpty, format!("{path}: Directory not empty")))
             }
             Some(Thing::Folder) => {
-                tree.remove(&real);
+                tree.remove(&*real);
                 Ok(())
             }
             Some(_) => Err(wrong_kind(path)),
@@ -191,21 +215,21 @@ impl Memory {
         for path in inner {
             tree.remove(&path);
         }
-        tree.remove(&real);
+        tree.remove(&*real);
         Ok(())
     }
 
     pub(super) fn mkdir(&self, path: &str) -> io::Result<()> {
         let tree = &mut *self.tree();
         let real = resolve(tree, path, false)?;
-        if tree.contains_key(&real) {
+        if tree.contains_key(&*real) {
             return Err(there(path));
         }
         let (folder, _) = super::split(&real);
         if folder != "/" && !tree.contains_key(folder) {
             return Err(missing(path));
         }
-        tree.insert(real, Entry { thing: Thing::Folder, mode: 0o755 });
+        tree.insert(real.into_owned(), Entry { thing: Thing::Folder, mode: 0o755 });
         Ok(())
     }
 
@@ -219,10 +243,10 @@ impl Memory {
         let tree = &mut *self.tree();
         let real = resolve(tree, path, false)?;
         make_parents(tree, &real)?;
-        match tree.get(&real).map(|entry| &entry.thing) {
+        match tree.get(&*real).map(|entry| &entry.thing) {
             Some(Thing::File(_) | Thing::Folder) => Err(there(path)),
             Some(Thing::Link(_)) | None => {
-                tree.insert(real, Entry { thing: Thing::Link(target.to_owned()), mode: 0o777 });
+                tree.insert(real.into_owned(), Entry { thing: Thing::Link(target.to_owned()), mode: 0o777 });
                 Ok(())
             }
         }
@@ -230,7 +254,7 @@ impl Memory {
 
     pub(super) fn read_link(&self, path: &str) -> io::Result<String> {
         let tree = self.tree();
-        match tree.get(&resolve(&tree, path, false)?).map(|entry| &entry.thing) {
+        match tree.get(&*resolve(&tree, path, false)?).map(|entry| &entry.thing) {
             Some(Thing::Link(target)) => Ok(target.clone()),
             Some(_) => Err(wrong_kind(path)),
             None => Err(missing(path)),
@@ -240,7 +264,7 @@ impl Memory {
     pub(super) fn kind(&self, path: &str) -> Option<Kind> {
         let tree = self.tree();
         let real = resolve(&tree, path, false).ok()?;
-        Some(match tree.get(&real)?.thing {
+        Some(match tree.get(&*real)?.thing {
             Thing::File(_) => Kind::File,
             Thing::Folder => Kind::Folder,
             Thing::Link(_) => Kind::Link,
@@ -249,13 +273,13 @@ impl Memory {
 
     pub(super) fn exists(&self, path: &str) -> bool {
         let tree = self.tree();
-        resolve(&tree, path, true).is_ok_and(|real| real == "/" || tree.contains_key(&real))
+        resolve(&tree, path, true).is_ok_and(|real| real == "/" || tree.contains_key(&*real))
     }
 
     pub(super) fn list(&self, path: &str) -> io::Result<Vec<String>> {
         let tree = self.tree();
         let real = resolve(&tree, path, true)?;
-        match tree.get(&real).map(|entry| &entry.thing) {
+        match tree.get(&*real).map(|entry| &entry.thing) {
             Some(Thing::Folder) => {}
             Some(_) => return Err(wrong_kind(path)),
             None if real == "/" => {}
@@ -269,13 +293,13 @@ impl Memory {
     pub(super) fn mode(&self, path: &str) -> io::Result<u32> {
         let tree = self.tree();
         let real = resolve(&tree, path, false)?;
-        tree.get(&real).map(|entry| entry.mode).ok_or_else(|| missing(path))
+        tree.get(&*real).map(|entry| entry.mode).ok_or_else(|| missing(path))
     }
 
     pub(super) fn set_mode(&self, path: &str, mode: u32) -> io::Result<()> {
         let tree = &mut *self.tree();
         let real = resolve(tree, path, false)?;
-        tree.get_mut(&real).ok_or_else(|| missing(path))?.mode = mode;
+        tree.get_mut(&*real).ok_or_else(|| missing(path))?.mode = mode;
         Ok(())
     }
 

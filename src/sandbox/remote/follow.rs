@@ -14,7 +14,7 @@ use crate::sandbox::node::SandboxNode;
 use crate::sandbox::process::{Captured, Process};
 use crate::sandbox::tools;
 
-/// Operations of other processes are looked at this often; our own tell.
+/// Logs, and operations of other processes, are looked at this often; the end of our own tells itself.
 const POLL: Duration = Duration::from_millis(500);
 /// `timeout 60 qm agent …`.
 const PROBE_LIMIT: Duration = Duration::from_secs(60);

@@ -25,7 +25,7 @@ pub(crate) const OPERATIONS: &str = "/run/pvekube/ops";
 #[derive(Debug, Default)]
 pub struct Operations {
     tasks: Mutex<BTreeMap<(String, String), AbortHandle>>,
-    /// A log grew or an operation ended.
+    /// An operation ended. (Logs are looked at now and then: a copy says a hundred lines.)
     pub(crate) changed: Notify,
 }
 
@@ -187,7 +187,6 @@ impl Context {
     pub(crate) fn say(&self, text: &str) {
         // A log that can't be written loses words, not work.
         let _ = self.node.append(&format!("{}/log", self.folder), text);
-        self.operations.changed.notify_waiters();
     }
 }
 
@@ -196,7 +195,6 @@ struct Log(Context);
 impl Sink for Log {
     fn write(&self, _: Stream, bytes: &[u8]) -> Result<(), Closed> {
         let _ = self.0.node.append(&format!("{}/log", self.0.folder), bytes);
-        self.0.operations.changed.notify_waiters();
         Ok(())
     }
 }
