@@ -230,3 +230,16 @@ fn reports_tell_what_came_of_it() {
         }
     }
 }
+
+#[test]
+fn a_timeline_is_well_formed_and_shows_every_step_that_ran() {
+    let plan = first_plan();
+    for (name, outcome) in [("done", done(&plan)), ("failed", failed(&plan)), ("nothing", Outcome::default())] {
+        let picture = pvekube::render::timeline::svg(&plan, &outcome);
+        let ran = outcome.steps.values().filter(|report| report.started_s.is_some()).count();
+        assert_eq!(picture.matches("<title>").count(), ran, "{name}");
+        let script = "import sys, xml.etree.ElementTree as e; e.fromstring(sys.argv[1])";
+        let read = std::process::Command::new("python3").args(["-c", script, &picture]).status().unwrap();
+        assert!(read.success(), "{name} is no XML");
+    }
+}

@@ -26,15 +26,15 @@ impl Progress {
         let step = self.steps.get(&id)?;
         let start = start.text(subject(id));
         match &event.what {
-            EventKind::Started => Some(start.text(step.verb)),
+            EventKind::Started => (step.is_long() && !step.tells_itself).then(|| start.text(step.verb)),
             EventKind::Progress { text, percent } => {
-                let news = percent.is_none() && !self.said(id, text);
+                let news = step.is_long() && percent.is_none() && text != step.words();
                 news.then(|| start.text(text))
             }
             EventKind::Waiting { .. } => None,
             EventKind::Done => {
                 let took = step.started_s.map(|started| format!(" ({})", duration(event.at_s - started)));
-                Some(start.text(step.verb).tone(Tone::Good, " ✔").tone(Tone::Dim, took.unwrap_or_default()))
+                Some(start.tone(Tone::Good, "✔ ").text(step.done).tone(Tone::Dim, took.unwrap_or_default()))
             }
             EventKind::Failed { summary } => Some(start.tone(Tone::Bad, "failed: ").text(summary)),
             EventKind::Skipped { because } => self.skipped(id, *because).map(|text| start.tone(Tone::Dim, text)),
@@ -66,12 +66,5 @@ impl Progress {
             self.states(row).iter().any(|step| matches!(step.phase, Phase::Skipped { .. } | Phase::Failed { .. }));
         let name = cause.map_or("a step", |cause| cause.name.as_str());
         (!known && name != row.name).then(|| format!("skipped: {name} failed"))
-    }
-
-    fn said(&self, id: StepId, words: &str) -> bool {
-        match self.steps.get(&id).map(|step| &step.phase) {
-            Some(Phase::Running { text, .. }) => text.as_deref() == Some(words),
-            Some(Phase::Waiting(_) | Phase::Done { .. } | Phase::Failed { .. } | Phase::Skipped { .. }) | None => false,
-        }
     }
 }

@@ -30,6 +30,10 @@ pub struct Progress {
 #[derive(Clone, Debug)]
 struct StepState {
     verb: &'static str,
+    /// The same when it is over: `cloned`.
+    done: &'static str,
+    /// Its own words say how far it is: nothing is told of its start.
+    tells_itself: bool,
     needs: Vec<StepId>,
     estimate_s: f64,
     phase: Phase,
@@ -103,6 +107,8 @@ impl Progress {
         let steps = plan.steps.iter().map(|step| {
             let state = StepState {
                 verb: doing(&step.action),
+                done: done(&step.action),
+                tells_itself: matches!(step.action, Action::Ready(_)),
                 needs: step.needs.clone(),
                 estimate_s: f64::from(step.estimate_s.max(1)),
                 phase: Phase::Waiting(None),
@@ -193,6 +199,11 @@ impl StepState {
         }
     }
 
+    /// Worth a line when it begins. Of the others, a line when they are over is enough.
+    fn is_long(&self) -> bool {
+        self.estimate_s >= 10.0
+    }
+
     /// A running step without percents is never told as nearly done.
     fn share(&self, now_s: f64) -> f64 {
         match &self.phase {
@@ -227,6 +238,27 @@ fn title(plan: &Plan) -> String {
     nodes.sort_unstable();
     nodes.dedup();
     format!("Applying {}: {} on {}", &plan_digest(plan)[..12], said.join(", "), count(nodes.len(), "node"))
+}
+
+/// What was done.
+fn done(action: &Action) -> &'static str {
+    match action {
+        Action::FetchImage { from_controller: false, .. } => "image downloaded",
+        Action::FetchImage { from_controller: true, .. } => "image sent",
+        Action::CreateTemplate { .. } => "created",
+        Action::ImportDisk { .. } => "disk imported",
+        Action::Set { .. } => "configured",
+        Action::Resize { .. } => "disk grown",
+        Action::Bake(_) => "baked",
+        Action::ConvertTemplate { .. } => "made a template",
+        Action::RemoveImage { .. } => "image file removed",
+        Action::Clone { .. } => "cloned",
+        Action::Start { .. } => "started",
+        Action::Shutdown { .. } => "shut down",
+        Action::Destroy { .. } => "destroyed",
+        Action::Ready(_) => "ready",
+        Action::Attach { .. } => "the operation of an earlier run is over",
+    }
 }
 
 /// What a row is when this was its last step.
