@@ -1,6 +1,10 @@
 //! Errors for people: what, where, why, what to do next; and their exit code.
 
+mod faults;
+
 use std::fmt;
+
+pub use faults::{FAULTS, FaultInfo};
 
 /// Exit codes, documented in `docs/ci.md`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
