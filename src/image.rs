@@ -7,10 +7,12 @@ use crate::model::desired::TemplateSpec;
 use crate::model::observed::Upstream;
 use crate::pve::checksums;
 
-mod download;
+mod cache;
+mod digest;
 mod http;
+mod part;
 
-pub use download::{Download, ImageCache, ImageError};
+pub use cache::{Download, ImageCache, ImageError, fetch_local};
 
 /// Fetches a text by its URL, or says why not. Called where blocking is allowed.
 pub type ChecksumSource = Arc<dyn Fn(&str) -> Result<String, String> + Send + Sync>;

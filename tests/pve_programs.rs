@@ -229,6 +229,30 @@ fn the_probe_finds_the_vm_wherever_it_is() {
     assert_eq!(report::parse_vm(NONCE, Vmid(999), &node.run(VM, &[NONCE, "999"])).unwrap().seen, None);
 }
 
+/// The cost of an observation is its processes: as many for three VMs as for three hundred.
+#[test]
+fn no_process_for_each_vm() {
+    let processes = |vms: u32| -> usize {
+        let node = Node::new();
+        for vmid in 100..100 + vms {
+            node.write(&format!("etc/pve/nodes/c1/qemu-server/{vmid}.conf"), CONFIG);
+            node.write(&format!("run/qemu-server/{vmid}.pid"), format!("{}\n", vmid + 5000));
+            let command = format!("kvm\0-pidfile\0/var/run/qemu-server/{vmid}.pid\0");
+            node.write(&format!("proc/{}/cmdline", vmid + 5000), command);
+        }
+        let log = node.root().join("log");
+        for name in ["stat", "cat", "grep", "tr", "readlink", "date", "tail", "pvesm", "timeout"] {
+            node.program(name, &format!("echo {name} >>'{}'; PATH=/usr/bin:/bin exec {name} \"$@\"", log.display()));
+        }
+        let parsed = report::parse(NONCE, &node.observe()).unwrap();
+        assert_eq!((parsed.configs.len(), parsed.running.len()), (vms as usize, vms as usize));
+        fs::read_to_string(log).unwrap().lines().count()
+    };
+    let few = processes(3);
+    assert_eq!(processes(300), few);
+    assert!(few < 30, "{few} processes");
+}
+
 /// Both programs carry the functions they share as the same text.
 #[test]
 fn shared_functions_are_the_same_text() {

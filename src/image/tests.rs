@@ -174,6 +174,17 @@ fn a_wrong_digest_leaves_nothing() {
 }
 
 #[test]
+fn a_file_put_together_wrongly_is_fetched_as_a_whole() {
+    let case = Case::new(&[Way::Cut(400_000), Way::Status(503), Way::Status(503), Way::Whole]);
+    case.fetch().unwrap_err();
+    // What lies there is not what came: a disk that lost a write.
+    let part = case.folder.path().join(format!("{}.part", digest(&body())));
+    std::fs::write(&part, vec![0; 400_000]).unwrap();
+    assert_eq!(std::fs::read(case.fetch().unwrap()).unwrap(), body());
+    assert_eq!(case.ranges()[3..], ["bytes=400000-", ""]);
+}
+
+#[test]
 fn lasting_faults_are_not_tried_again() {
     let case = Case::new(&[Way::Status(404)]);
     let error = case.fetch().unwrap_err().to_string();

@@ -1,6 +1,6 @@
 //! Which nodes share one space of VMIDs: members of one PVE cluster, or one standalone node alone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::NodeReport;
 use crate::model::desired::NodeTarget;
@@ -57,12 +57,13 @@ fn name_clusters(groups: &mut [Group<'_>]) {
     for group in groups {
         let Some(name) = &group.cluster else { continue };
         let alone = names.iter().filter(|other| *other == name).count() == 1;
-        let all: Vec<String> = group.nodes.values().flat_map(|(node, report)| member_names(node, report)).collect();
-        let mut all: Vec<String> = all.into_iter().collect();
-        all.sort();
-        all.dedup();
-        group.id =
-            RealmId::new(if alone { format!("cluster:{name}") } else { format!("cluster:{name}/{}", all.join("+")) });
+        group.id = if alone {
+            RealmId::new(format!("cluster:{name}"))
+        } else {
+            let members: BTreeSet<String> =
+                group.nodes.values().flat_map(|(node, report)| member_names(node, report)).collect();
+            RealmId::new(format!("cluster:{name}/{}", members.into_iter().collect::<Vec<_>>().join("+")))
+        };
     }
 }
 

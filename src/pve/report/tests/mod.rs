@@ -1,3 +1,6 @@
+mod realms;
+mod torn;
+
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
@@ -188,162 +191,6 @@ fn facts_of_a_standalone_node() {
 }
 
 #[test]
-fn a_cluster_with_a_member_down() {
-    let all = ["c1", "c2", "-c3"];
-    let with = |name| Fake::member(name, &all).vm(101, "c1", "name: a\n").vm(103, "c3", "name: c\n");
-    let mut one = with("c1");
-    one.running = vec![101];
-    let observed =
-        observe(vec![("c1", Ok(one.report())), ("c2", Ok(with("c2").report())), ("c3", silent("no route to host"))]);
-    let (id, realm) = only_realm(&observed);
-    assert_eq!(id.as_str(), "cluster:home");
-    assert!(realm.quorate && realm.existence_known);
-    assert_eq!(realm.guests[&Vmid(103)].vm().unwrap().power, Power::Unknown);
-    assert_eq!(realm.guests[&Vmid(103)].vm().unwrap().name(), Some("c"));
-    assert_eq!(realm.guests[&Vmid(101)].vm().unwrap().power, Power::Running);
-    let down = &realm.members[&"c3".into()];
-    assert_eq!((down.online, down.node.clone()), (false, Some("c3".into())));
-}
-
-#[test]
-fn a_silent_host_that_no_realm_claims_stays_outside() {
-    let observed = observe(vec![("c1", Ok(Fake::member("c1", &["c1", "c2"]).report())), ("far", silent("refused"))]);
-    let (_, realm) = only_realm(&observed);
-    assert!(realm.members.values().all(|member| member.node != Some("far".into())));
-    assert!(matches!(observed.nodes[&"far".into()], NodeState::Silent(_)));
-}
-
-#[test]
-fn a_name_in_two_realms_is_not_guessed() {
-    let mut other = Fake::member("d1", &["d1", "c2"]);
-    other.cluster = Some(("away", true, vec!["d1", "c2"]));
-    let answers = vec![
-        ("c1", Ok(Fake::member("c1", &["c1", "c2"]).report())),
-        ("d1", Ok(other.report())),
-        ("c2", silent("refused")),
-    ];
-    let observed = observe(answers);
-    assert_eq!(observed.realms.len(), 2);
-    let claims = observed.realms.values().flat_map(|realm| realm.members.values());
-    assert_eq!(claims.filter(|member| member.node == Some("c2".into())).count(), 0);
-}
-
-#[test]
-fn two_clusters_of_one_name_are_two_realms() {
-    let mut other = Fake::member("d1", &["d1"]);
-    other.cluster = Some(("home", true, vec!["d1"]));
-    let observed = observe(vec![("c1", Ok(Fake::member("c1", &["c1"]).report())), ("d1", Ok(other.report()))]);
-    let ids: Vec<_> = observed.realms.keys().map(RealmId::as_str).collect();
-    assert_eq!(ids, ["cluster:home/c1@10.0.0.1", "cluster:home/d1@10.0.0.1"]);
-}
-
-#[test]
-fn one_node_under_two_names() {
-    let member = Fake::member("c1", &["c1"]);
-    let observed = observe(vec![("a", Ok(member.report())), ("b", Ok(member.report()))]);
-    assert!(observed.facts(&"a".into()).is_some());
-    let NodeState::Silent(silence) = &observed.nodes[&"b".into()] else { panic!("b stands for c1 too") };
-    assert_eq!(silence.reason, "it is the same Proxmox VE node as a");
-    let alone = Fake::standalone("pve1").vm(100, "pve1", "vmgenid: 1\n");
-    assert_eq!(observe(vec![("a", Ok(alone.report())), ("b", Ok(alone.report()))]).realms.len(), 1);
-    let empty = Fake::standalone("pve1");
-    assert_eq!(observe(vec![("a", Ok(empty.report())), ("b", Ok(empty.report()))]).realms.len(), 2);
-}
-
-#[test]
-fn not_mounted_is_not_empty() {
-    for (local, words) in [("unmounted", "not mounted"), ("absent", "no Proxmox VE"), ("link  nodes/c1", "not mounted")]
-    {
-        let fake = Fake { local, ..Fake::standalone("pve1") };
-        let observed = observe(vec![("pve1", Ok(fake.report()))]);
-        assert!(observed.realms.is_empty());
-        let NodeState::Silent(silence) = &observed.nodes[&"pve1".into()] else { panic!("{local}") };
-        assert!(silence.reason.contains(words), "{}", silence.reason);
-    }
-}
-
-#[test]
-fn without_quorum_existence_is_unknown() {
-    for (quorate, local) in [(false, "link 755 nodes/c1"), (true, "link 555 nodes/c1"), (false, "link 555 nodes/c1")] {
-        let mut fake = Fake { local, ..Fake::member("c1", &["c1", "-c2", "-c3"]).vm(101, "c1", "name: a\n") };
-        fake.cluster = Some(("home", quorate, vec!["c1", "-c2", "-c3"]));
-        let observed = observe(vec![("c1", Ok(fake.report()))]);
-        let (_, realm) = only_realm(&observed);
-        assert!(!realm.quorate && !realm.existence_known);
-        assert_eq!(realm.guests.len(), 1, "what was read is shown all the same");
-    }
-}
-
-#[test]
-fn the_quorate_side_of_a_split_counts() {
-    let mut cut = Fake::member("c1", &["c1", "-c2", "-c3"]).vm(109, "c1", "name: stale\n");
-    cut.cluster = Some(("home", false, vec!["c1", "-c2", "-c3"]));
-    cut.local = "link 555 nodes/c1";
-    let good = Fake::member("c2", &["-c1", "c2", "c3"]).vm(101, "c2", "name: a\n");
-    let observed = observe(vec![("c1", Ok(cut.report())), ("c2", Ok(good.report()))]);
-    let (_, realm) = only_realm(&observed);
-    assert!(realm.quorate && realm.existence_known);
-    assert_eq!(realm.guests.keys().collect::<Vec<_>>(), [&Vmid(101)]);
-    assert!(!realm.members[&"c1".into()].online);
-}
-
-#[test]
-fn listed_without_a_file_is_there_but_unread() {
-    let mut fake = Fake::standalone("pve1").vm(101, "pve1", "name: a\n");
-    fake.only_listed = vec![(102, "pve1")];
-    let observed = observe(vec![("pve1", Ok(fake.report()))]);
-    let (_, realm) = only_realm(&observed);
-    assert!(!realm.existence_known);
-    assert_eq!(realm.guests[&Vmid(102)].vm().unwrap().config, None);
-    // A file at another node than the list says is a VM on its way.
-    let mut moving = Fake::member("c1", &["c1", "c2"]).vm(101, "c1", "name: a\n");
-    moving.vmlist_before = None;
-    let mut report = moving.report();
-    report.configs.get_mut(&Vmid(101)).unwrap().node = "c2".into();
-    let observed = observe(vec![("c1", Ok(report))]);
-    assert_eq!(only_realm(&observed).1.guests[&Vmid(101)].vm().unwrap().config, None);
-}
-
-#[test]
-fn a_config_that_is_no_text_is_a_guest_nobody_may_touch() {
-    let fake = Fake::standalone("pve1").vm(101, "pve1", "name: a\0\n");
-    let observed = observe(vec![("pve1", Ok(fake.report()))]);
-    let (_, realm) = only_realm(&observed);
-    assert!(realm.existence_known);
-    assert_eq!(realm.guests[&Vmid(101)].vm().unwrap().config, None);
-}
-
-#[test]
-fn torn_reads_are_noticed() {
-    let fake = Fake::standalone("pve1").vm(101, "pve1", "name: abc\n").vm(102, "pve1", "name: d\n");
-    assert!(!fake.report().worth_asking_again());
-    let text = String::from_utf8(fake.bytes()).unwrap();
-    for (from, to) in
-        [("10 pve1/", "9 pve1/"), ("10 pve1/", "11 pve1/"), ("10 pve1/", "x pve1/"), ("101.conf", "102.conf")]
-    {
-        let report = parse(NONCE, text.replacen(from, to, 1).as_bytes()).unwrap();
-        assert!(report.torn.is_some(), "{from} -> {to}");
-        assert!(report.configs.is_empty());
-        let observed = observe(vec![("pve1", Ok(report))]);
-        let (_, realm) = only_realm(&observed);
-        assert!(!realm.existence_known);
-        assert_eq!(realm.guests.len(), 2);
-    }
-    let moved = Fake { vmlist_before: Some("{\"version\": 1}".to_owned()), ..fake };
-    let report = moved.report();
-    assert!(report.unsteady && report.torn.is_none());
-    assert!(only_realm(&observe(vec![("pve1", Ok(report))])).1.existence_known, "every file is there and whole");
-}
-
-#[test]
-fn a_guest_that_only_one_member_sees_is_unread() {
-    let one = Fake::member("c1", &["c1", "c2"]);
-    let two = Fake::member("c2", &["c1", "c2"]).vm(101, "c2", "name: new\n");
-    let observed = observe(vec![("c1", Ok(one.report())), ("c2", Ok(two.report()))]);
-    assert_eq!(only_realm(&observed).1.guests[&Vmid(101)].vm().unwrap().config, None);
-}
-
-#[test]
 fn containers_take_ids_and_memory() {
     let mut fake = Fake::standalone("pve1");
     fake.containers = vec![(300, "pve1"), (301, "pve1")];
@@ -357,29 +204,6 @@ fn containers_take_ids_and_memory() {
         Guest::Vm(_) => panic!("{vmid} is a container"),
     };
     assert_eq!((memory(300), memory(301)), (Some(1 << 30), None));
-}
-
-#[test]
-fn incomplete_and_odd_answers() {
-    let bytes = Fake::standalone("pve1").vm(101, "pve1", "name: a\n").bytes();
-    for cut in 0..bytes.len() {
-        assert!(parse(NONCE, &bytes[..cut]).is_err() || cut == bytes.len(), "cut at {cut}");
-    }
-    let noisy = [b"Welcome!\n".as_slice(), &bytes].concat();
-    assert_eq!(parse(NONCE, &noisy).unwrap(), parse(NONCE, &bytes).unwrap(), "a .bashrc that prints");
-    assert!(matches!(parse("ffff", &bytes), Err(ReportError::Incomplete(_))));
-    let later = String::from_utf8(bytes).unwrap().replacen("begin 1", "begin 2", 1);
-    assert!(matches!(parse(NONCE, later.as_bytes()), Err(ReportError::Odd(_))));
-    let silence = Silence::from(&ReportError::Incomplete("x".to_owned()));
-    assert!(silence.detail.contains("incomplete"));
-}
-
-#[test]
-fn a_config_that_looks_like_a_header_is_content() {
-    let config = "#a\n@@0123456789abcdee end\nname: a\n\n\n";
-    let report = Fake::standalone("pve1").vm(101, "pve1", config).vm(102, "pve1", "").report();
-    assert_eq!(report.configs[&Vmid(101)].config.as_ref().unwrap().digest, crate::pve::conf::digest(config.as_bytes()));
-    assert!(report.configs[&Vmid(102)].config.as_ref().unwrap().keys.is_empty());
 }
 
 #[test]
@@ -426,20 +250,6 @@ fn the_probe_of_one_vm() {
     assert_eq!(report.seen.unwrap().node, "c2".into());
     assert!(report.running);
     assert_eq!(report.operations[0].exit, Some(255));
-}
-
-#[test]
-fn a_vm_on_its_way_is_not_gone() {
-    let answer = |list: &str| {
-        let mut w = Writer::new(NONCE);
-        w.lines(&["local"], ["link 755 nodes/c1"]);
-        w.configs(&[]);
-        w.file("vmlist", Some(list.as_bytes()));
-        parse_vm(NONCE, Vmid(201), &w.finish())
-    };
-    let listed = "{\"ids\": {\"201\": {\"node\": \"c1\", \"type\": \"qemu\", \"version\": 9}}}";
-    assert!(matches!(answer(listed), Err(ReportError::Incomplete(_))));
-    assert_eq!(answer("{\"version\": 3}").unwrap().seen, None);
 }
 
 proptest! {
