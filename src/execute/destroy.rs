@@ -119,7 +119,7 @@ impl<R: Remote> StepRun<R> {
         loop {
             let seen = self.read_back().await?;
             let Some(operation) = seen.live_operation() else { return Ok(seen) };
-            self.found(format!("{} still runs, waiting for its end", operation.verb));
+            self.found(format!("{} still running, waiting for its end", operation.verb));
             self.follow(&operation.name, &operation.verb).await?;
         }
     }

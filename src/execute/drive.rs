@@ -27,6 +27,7 @@ pub(super) struct Drive<'a, R> {
     schedule: Schedule,
     /// Steps that run; dropping it aborts them (their operations go on on the nodes).
     running: JoinSet<Ended>,
+    tasks: BTreeMap<tokio::task::Id, StepId>,
     reports: BTreeMap<StepId, StepReport>,
     /// What each waiting step was last said to wait for.
     told: BTreeMap<StepId, String>,
@@ -36,7 +37,16 @@ pub(super) struct Drive<'a, R> {
 impl<'a, R: Remote> Drive<'a, R> {
     pub(super) fn new(plan: &'a Plan, run: Arc<Run<R>>, schedule: Schedule, changed: Arc<Notify>) -> Self {
         let reports = plan.steps.iter().map(|step| (step.id, not_started(step))).collect();
-        Self { plan, run, schedule, running: JoinSet::new(), reports, told: BTreeMap::new(), changed }
+        Self {
+            plan,
+            run,
+            schedule,
+            running: JoinSet::new(),
+            tasks: BTreeMap::new(),
+            reports,
+            told: BTreeMap::new(),
+            changed,
+        }
     }
 
     /// Until nothing runs and nothing can start any more; or until the second interrupt.
@@ -79,7 +89,7 @@ impl<'a, R: Remote> Drive<'a, R> {
         }
         let waiting: Vec<StepId> = self.schedule.unstarted().collect();
         for id in waiting {
-            if let Some(on) = self.schedule.waits_for(id).map(|wait| self.describe(&wait))
+            if let Some(on) = self.schedule.waits_for(id).and_then(|wait| self.describe(id, &wait))
                 && self.told.get(&id) != Some(&on)
             {
                 self.events().step(id, EventKind::Waiting { on: on.clone() });
@@ -89,7 +99,7 @@ impl<'a, R: Remote> Drive<'a, R> {
     }
 
     fn start(&mut self, id: StepId) {
-        let Some(step) = self.plan.steps.iter().find(|step| step.id == id).cloned() else { return };
+        let Some(step) = self.step(id).cloned() else { return };
         let now_s = self.events().now_s();
         if let Some(report) = self.reports.get_mut(&id) {
             report.started_s = Some(now_s);
@@ -97,11 +107,12 @@ impl<'a, R: Remote> Drive<'a, R> {
         }
         self.events().step(id, EventKind::Started);
         let run = self.run.clone();
-        self.running.spawn(async move {
+        let task = self.running.spawn(async move {
             let Some(node) = run.nodes.get(&step.node).cloned() else { return (id, Err(no_such_node(&step.node))) };
             let home = home(&run, &step).and_then(|name| run.nodes.get(&name).cloned()).unwrap_or_else(|| node.clone());
             (id, carry_out(Arc::new(StepRun { run, step, node, home })).await)
         });
+        self.tasks.insert(task.id(), id);
     }
 
     fn take_in(&mut self, (id, result): Ended) {
@@ -121,10 +132,8 @@ impl<'a, R: Remote> Drive<'a, R> {
             format!("a step ended abnormally: {panic}"),
             "report this; run apply again",
         );
-        let lost: Vec<StepId> = self.schedule.running().collect();
-        // Which one it was is not told; with one task running it is certain, else the others go on and end on their own.
-        if let [id] = lost[..] {
-            self.finish(id, StepResult::Failed(failure));
+        if let Some(id) = self.tasks.get(&panic.id()) {
+            self.finish(*id, StepResult::Failed(failure));
         }
     }
 
@@ -184,16 +193,25 @@ impl<'a, R: Remote> Drive<'a, R> {
         self.events().notice("left; operations go on on the nodes, and the next run attaches to them");
     }
 
-    fn describe(&self, wait: &Wait) -> String {
-        let name = |id: &StepId| {
-            let step = self.plan.steps.iter().find(|step| step.id == *id);
-            step.map(|step| format!("{} of {}", step.action.verb(), subject(&step.subject))).unwrap_or_default()
+    fn step(&self, id: StepId) -> Option<&Step> {
+        self.plan.steps.iter().find(|step| step.id == id)
+    }
+
+    /// What a step waits for; nothing to tell when it is an earlier step of its own machine.
+    fn describe(&self, id: StepId, wait: &Wait) -> Option<String> {
+        let own = &self.step(id)?.subject;
+        let name = |step: &Step| match &step.subject {
+            Target::Template { .. } => format!("waits for template {}", step.vmid),
+            Target::Machine { name, .. } => format!("waits for {name} ({})", step.action.verb()),
         };
         match wait {
-            Wait::Steps(needs) => format!("waits for {}", needs.first().map(name).unwrap_or_default()),
-            Wait::Vm(other) => format!("waits for {}", name(other)),
-            Wait::Storage(node, storage) => format!("waits for {node}:{storage}"),
-            Wait::Node(node) => format!("waits for a slot on {node}"),
+            Wait::Steps(needs) => {
+                let others = needs.iter().filter_map(|need| self.step(*need)).find(|step| step.subject != *own);
+                others.map(name)
+            }
+            Wait::Vm(other) => self.step(*other).filter(|step| step.subject != *own).map(name),
+            Wait::Storage(node, storage) => Some(format!("waits for {node}:{storage}")),
+            Wait::Node(node) => Some(format!("waits for a slot on {node}")),
         }
     }
 }
@@ -227,13 +245,6 @@ fn home<R: Remote>(run: &Run<R>, step: &Step) -> Option<NodeName> {
 
 fn node_of<R: Remote>(run: &Run<R>, beside: &NodeName, name: &PveName) -> Option<NodeName> {
     run.observed.realm_of(beside)?.members.get(name)?.node.clone()
-}
-
-fn subject(target: &Target) -> &str {
-    match target {
-        Target::Template { name } => name,
-        Target::Machine { name, .. } => name.as_str(),
-    }
 }
 
 fn not_started(step: &Step) -> StepReport {

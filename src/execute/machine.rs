@@ -150,8 +150,8 @@ impl<R: Remote> StepRun<R> {
 
     /// An operation of an earlier run: waited for. What follows from it is planned anew, so its exit code only tells.
     pub(super) async fn attach_step(&self, name: &crate::model::ids::OperationName) -> Result<(), StepError> {
-        self.found(format!("{name} still runs, attaching"));
         let verb = name.as_str().rsplit('-').nth(1).unwrap_or_default().to_owned();
+        self.found(format!("{verb} still running, attaching"));
         let exit = self.follow(name, &verb).await?;
         if exit != Some(0) {
             let lines = self.log(name, super::operation::EVIDENCE_READ).await?;

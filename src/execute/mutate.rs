@@ -124,7 +124,7 @@ impl<R: Remote> StepRun<R> {
         loop {
             let seen = self.read_back().await?;
             if let Some(operation) = seen.live_operation() {
-                self.found(format!("{} still runs, attaching", operation.verb));
+                self.found(format!("{} still running, attaching", operation.verb));
                 self.follow(&operation.name, &operation.verb).await?;
                 continue;
             }

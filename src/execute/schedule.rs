@@ -153,10 +153,6 @@ impl Schedule {
         self.open.keys().copied()
     }
 
-    pub fn running(&self) -> impl Iterator<Item = StepId> + '_ {
-        self.running.iter().copied()
-    }
-
     /// Why a step that has not started waits; `None`: it may start, or has.
     pub fn waits_for(&self, id: StepId) -> Option<Wait> {
         let needs = self.open.get(&id)?;

@@ -132,10 +132,8 @@ impl<R: Remote> StepRun<R> {
     }
 
     fn created(&self, seen: &Seen, mark: &Mark, set: &Settings) -> bool {
-        let wanted: Settings =
-            set.iter().filter(|(key, _)| *key != "net0").map(|(k, v)| (k.clone(), v.clone())).collect();
         seen.marked(mark, "")
-            .is_ok_and(|config| config.lock().is_none() && verify::unmet(config, &wanted, &BTreeSet::new()).is_empty())
+            .is_ok_and(|config| config.lock().is_none() && verify::unmet(config, set, &BTreeSet::new()).is_empty())
     }
 
     /// The import alone in its `qm set`: a failing one leaves other options of the call half-applied (observed §6).

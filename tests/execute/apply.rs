@@ -48,3 +48,17 @@ async fn everything_goes_when_nothing_is_wanted_any_more() {
     assert_eq!(observed.vms().count(), 0);
     cluster.assert_tidy().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn on_shared_storage_one_template_serves_all_nodes() {
+    let cluster = Cluster::shared(THREE_AND_TWO);
+    let applied = cluster.apply().await;
+    assert!(applied.outcome.is_success(), "{}", applied.failures());
+    let observed = cluster.observe().await;
+    let templates = observed.vms().filter(|(_, _, vm)| vm.config.as_ref().unwrap().is_template()).count();
+    assert_eq!(templates, 1);
+    let nodes: std::collections::BTreeSet<&str> = observed.vms().map(|(_, _, vm)| vm.node.as_str()).collect();
+    assert_eq!(nodes.len(), 3, "machines are on all nodes");
+    assert!(cluster.plan().await.0.steps.is_empty());
+    cluster.assert_tidy().await;
+}

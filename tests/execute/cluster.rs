@@ -70,8 +70,24 @@ impl Applied {
 impl Cluster {
     /// Three nodes of one PVE cluster with thin local storage.
     pub fn new(manifest: &str) -> Self {
+        Self::with_topology(manifest, topology())
+    }
+
+    /// The same, with one storage for all three.
+    pub fn shared(manifest: &str) -> Self {
+        let mut topology = topology();
+        let mut nfs = topology.realms[0].storages[0].clone();
+        (nfs.name, nfs.kind, nfs.shared) = ("nas".into(), StorageKind::Nfs, true);
+        (nfs.content, nfs.place) = (vec!["images".into()], "nas.lan:/export".into());
+        topology.realms[0].storages.push(nfs);
+        let mut cluster = Self::with_topology(manifest, topology);
+        cluster.desired.template.storage = "nas".into();
+        cluster
+    }
+
+    fn with_topology(manifest: &str, topology: Topology) -> Self {
         let world =
-            World::create(Fs::memory(), topology(), Clock::simulated(1_795_000_000), Arc::new(Hypervisor::default()))
+            World::create(Fs::memory(), topology, Clock::simulated(1_795_000_000), Arc::new(Hypervisor::default()))
                 .unwrap();
         let desired = resolve(manifest);
         let mut remote = SandboxRemote::plain(world.clone());

@@ -105,8 +105,8 @@ impl Conditions for Unsteady {
         if request == "observe" || count % self.every != 0 {
             return Weather::Fair;
         }
-        [Weather::LostBefore, Weather::LostAfter, Weather::Refused, Weather::Slow(7.0)]
-            [(count / self.every % 4) as usize]
+        let weathers = [Weather::LostBefore, Weather::LostAfter, Weather::Refused, Weather::Slow(7.0), Weather::Frozen];
+        weathers[(count / self.every % 5) as usize]
     }
 }
 
@@ -119,5 +119,28 @@ async fn an_unsteady_network_changes_nothing_but_the_time() {
         let applied = cluster.apply_with(options).await;
         assert!(applied.outcome.is_success(), "every {every}: {}", applied.failures());
         cluster.with_conditions(Arc::new(Calm)).assert_tidy().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_loses_power_under_a_running_apply_fails_its_own_steps_only() {
+    let whole = Cluster::new(THREE_AND_TWO).apply().await.outcome.elapsed_s;
+    for cut in 1..=6 {
+        let cluster = Cluster::new(THREE_AND_TWO);
+        let losing = async {
+            tokio::time::sleep(Duration::from_secs_f64(whole * f64::from(cut) / 7.0)).await;
+            cluster.remote.operations.kill(Some("pve2"));
+            cluster.remote.links.cut("pve2", Cut::Reset);
+            let node = cluster.world.node("pve2").unwrap();
+            let _ = node.fs().remove_tree(&node.at("/run/pvekube"));
+            let _ = node.fs().remove_tree(&node.at("/run/qemu-server"));
+        };
+        let (applied, ()) = tokio::join!(cluster.apply(), losing);
+        for (id, step) in &applied.outcome.steps {
+            let fine = step.result == pvekube::model::outcome::StepResult::Done;
+            assert!(fine || step.node.as_str() == "pve2", "cut {cut}, step {id}: {:#?}", step.result);
+        }
+        cluster.converge(4).await;
+        cluster.assert_tidy().await;
     }
 }

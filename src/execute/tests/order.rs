@@ -32,6 +32,7 @@ async fn machines_are_made_in_parallel_within_the_limits_and_are_ready_at_the_en
         assert!(state.most_at_once <= 4);
     });
     assert!(applied.told("waits for pve1:local-lvm"));
+    assert!(!applied.told("(clone)"), "a step that waits for its own machine tells nothing");
 }
 
 #[tokio::test(start_paused = true)]
