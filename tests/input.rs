@@ -197,8 +197,8 @@ fn places_of_machines_are_their_lines() {
         [
             "prod-master-1 cluster.yaml:2:1",
             "prod-worker-1 cluster.yaml:26:5",
-            "prod-worker-3 cluster.yaml:23:13",
-            "prod-gpu-1 cluster.yaml:38:3"
+            "prod-worker-3 cluster.yaml:37:5",
+            "prod-gpu-1 cluster.yaml:48:3"
         ]
     );
 }

@@ -519,6 +519,20 @@ fn addresses() {
                 "override outside the gateway's subnet",
                 "  network: {gateway: 10.0.0.1}\n  overrides: {1: {address: 10.0.9.11/24}}\n",
             ),
+            manifest_and(
+                "override with dhcp and address",
+                "  overrides: {1: {address: 10.0.0.5/24, network: {mode: dhcp}}}\n",
+            ),
+            manifest_and("override static without address", "  overrides: {1: {network: {mode: static}}}\n"),
+            manifest_and(
+                "override with two addresses",
+                "  overrides: {1: {address: 10.0.0.5/24, network: {address: 10.0.0.6/24}}}\n",
+            ),
+            manifest_and("override with a gateway alone", "  overrides: {1: {network: {gateway: 10.0.0.1}}}\n"),
+            manifest_and(
+                "override with a gateway outside",
+                "  overrides: {1: {network: {address: 10.0.0.6/24, gateway: 10.0.1.1}}}\n",
+            ),
             manifest_and("vlan zero", "  network: {vlan: 0}\n"),
             manifest_and("vlan too high", "  network: {vlan: 4095}\n"),
             manifest_and("dns in one text", "  network: {dns: \"10.0.0.1, 1.1.1.1\"}\n"),

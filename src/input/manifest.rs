@@ -95,14 +95,38 @@ section! {
         optional node: NodeWord;
         /// Id of a new machine, inside `vmid_range` or not.
         optional vmid: VmidNumber;
-        /// IPv4 address with prefix length, instead of the pool's.
+        /// IPv4 address with prefix length, instead of the pool's. Short for `network.address`.
         optional address: Cidr;
-        /// IPv6 address with prefix length, instead of the pool's.
+        /// IPv6 address with prefix length, instead of the pool's. Short for `network.address6`.
         optional address6: Cidr;
+        /// What is different in its network.
+        section network: OverrideNetworkSection;
         /// PVE's protection against deleting.
         optional protection: bool;
         /// `on` or `off`.
         optional power: Power;
+    }
+}
+
+section! {
+    /// What is different in the network of one machine; what is left out is the pool's.
+    pub struct OverrideNetworkSection {
+        /// `dhcp` in a static pool, or `static` with `address` in a DHCP pool. Default: `static` if there is an `address`, else the pool's.
+        optional mode: Mode;
+        /// IPv4 address with prefix length.
+        optional address: Cidr;
+        /// IPv4 gateway.
+        optional gateway: IpAddr;
+        /// IPv6 address with prefix length.
+        optional address6: Cidr;
+        /// IPv6 gateway.
+        optional gateway6: IpAddr;
+        /// DNS servers.
+        optional dns: OneOrMany<IpAddr>;
+        /// Bridge.
+        optional bridge: BridgeName;
+        /// VLAN tag.
+        optional vlan: Vlan;
     }
 }
 

@@ -1,6 +1,7 @@
 //! Addresses and ids of single machines, unique over the manifest.
 
 use super::machines::{Maker, PoolFacts};
+use super::own::Own;
 use super::pools::PoolEntry;
 use super::{entries, network};
 use crate::input::address::{self, AddressRange};
@@ -21,18 +22,16 @@ impl Maker<'_> {
         id: &MachineId,
         over: Option<&At<OverrideSection>>,
     ) -> Option<Address> {
-        let network = &facts.entry.section.network;
-        let own = match over.map_or(&Given::Absent, |over| &over.address) {
-            Given::Bad => return None,
-            Given::Is(at) => Some((at.value, at.span)),
-            Given::Absent => None,
+        let own = Own::new(over, self.faults)?;
+        let (cidr, span) = match (own.mode(facts.mode?, self.faults)?, own.address) {
+            (Mode::Dhcp, _) => return Some(Address::Dhcp),
+            (Mode::Static, Some(address)) => (address.value, address.span),
+            (Mode::Static, None) => self.nth_address(&facts.entry.section.network.addresses, id)?,
         };
-        let (cidr, span) = match (own, facts.mode?) {
-            (Some(own), _) => own,
-            (None, Mode::Dhcp) => return Some(Address::Dhcp),
-            (None, Mode::Static) => self.nth_address(&network.addresses, id)?,
+        let gateway = match own.gateway {
+            Some(gateway) => Some(gateway),
+            None => facts.gateway?,
         };
-        let gateway = facts.gateway?;
         let fine = network::check(cidr, span, gateway, false, self.faults);
         (self.is_new(cidr, span, id) && fine)
             .then(|| Address::Static { address: cidr, gateway: gateway.map(|at| at.value) })
@@ -45,17 +44,18 @@ impl Maker<'_> {
         id: &MachineId,
         over: Option<&At<OverrideSection>>,
     ) -> Option<Option<Address>> {
-        let network = &facts.entry.section.network;
-        let (cidr, span) = match over.map_or(&Given::Absent, |over| &over.address6) {
-            Given::Bad => return None,
-            Given::Is(at) => (at.value, at.span),
-            Given::Absent => match &network.addresses6 {
-                Given::Bad => return None,
-                Given::Absent => return Some(None),
-                Given::Is(_) => self.nth_address(&network.addresses6, id)?,
-            },
+        let own = Own::new(over, self.faults)?;
+        let list = &facts.entry.section.network.addresses6;
+        let (cidr, span) = match (own.address6, list) {
+            (Some(address), _) => (address.value, address.span),
+            (None, Given::Bad) => return None,
+            (None, Given::Absent) => return Some(None),
+            (None, Given::Is(_)) => self.nth_address(list, id)?,
         };
-        let gateway = facts.gateway6?;
+        let gateway = match own.gateway6 {
+            Some(gateway) => Some(gateway),
+            None => facts.gateway6?,
+        };
         let fine = network::check(cidr, span, gateway, true, self.faults);
         (self.is_new(cidr, span, id) && fine)
             .then(|| Some(Address::Static { address: cidr, gateway: gateway.map(|at| at.value) }))

@@ -8,6 +8,7 @@ use crate::input::manifest::{Manifest, NetworkSection, OverrideSection, Power};
 use crate::input::problem::{Faults, InputFile, Problem, SourceFile, Span, shown};
 use crate::input::problem_id::ProblemId;
 use crate::input::resolve::network::{self, StaticAddresses};
+use crate::input::resolve::own;
 use crate::input::resolve::pools::{self, Number, PoolEntry};
 use crate::input::resolve::{Inputs, nodes_hint, values};
 use crate::input::walk::At;
@@ -20,7 +21,7 @@ const MOST_MACHINES: usize = 2000;
 /// A machine without its cloud-init, which the config says.
 pub(super) struct Draft {
     machine: Machine,
-    /// The pool's own DNS servers.
+    /// The machine's or its pool's own DNS servers.
     nameservers: Vec<String>,
 }
 
@@ -110,7 +111,7 @@ impl<'a> Maker<'a> {
         let section = &entry.section.value;
         let overrides: BTreeMap<u32, &At<OverrideSection>> =
             section.overrides.get().into_iter().flat_map(|table| &table.0).map(|(n, over)| (n.value, over)).collect();
-        let facts = self.facts(entry, overrides.values().any(|over| !over.address.is_absent()));
+        let facts = self.facts(entry, overrides.values().any(|over| own::is_apart(over)));
         let numbers = numbers?;
         self.check_pool(entry, numbers, &overrides);
         self.check_addresses(&facts, numbers, &overrides);
@@ -187,7 +188,7 @@ impl<'a> Maker<'a> {
             numbers.filter(move |number| !overrides.get(number).is_some_and(|over| own(over)))
         };
         if facts.mode == Some(Mode::Static) {
-            let numbers: Vec<u32> = without(|over| !over.address.is_absent()).collect();
+            let numbers: Vec<u32> = without(own::is_apart).collect();
             if network.addresses.is_absent() && !numbers.is_empty() {
                 let span = network.mode.get().map_or(facts.entry.section.key, |mode| mode.span);
                 let message = "with `mode: static`, each machine needs an address".to_owned();
@@ -196,7 +197,8 @@ impl<'a> Maker<'a> {
             }
             self.check_list(facts.entry, &network.addresses, numbers.into_iter());
         }
-        let numbers: Vec<u32> = without(|over| !over.address6.is_absent()).collect();
+        let numbers: Vec<u32> =
+            without(|over| !over.address6.is_absent() || !over.network.address6.is_absent()).collect();
         self.check_list(facts.entry, &network.addresses6, numbers.into_iter());
     }
 
@@ -222,8 +224,11 @@ impl<'a> Maker<'a> {
                 memory_mb: hardware.memory_mb,
                 disk_gb: hardware.disk_gb,
                 network: Network {
-                    bridge: self.bridge(&section.network),
-                    vlan: section.network.vlan.get().map(|vlan| vlan.u16()),
+                    bridge: self.bridge(&section.network, over),
+                    vlan: over
+                        .and_then(|over| over.network.vlan.get())
+                        .or(section.network.vlan.get())
+                        .map(|vlan| vlan.u16()),
                     ipv4: ipv4?,
                     ipv6: ipv6?,
                 },
@@ -243,14 +248,17 @@ impl<'a> Maker<'a> {
                 tags: facts.tags.clone(),
                 place: Some(place),
             },
-            nameservers: facts.nameservers.clone(),
+            nameservers: match over.and_then(|over| over.network.dns.get()) {
+                Some(dns) => dns.0.iter().map(|ip| ip.to_string()).collect(),
+                None => facts.nameservers.clone(),
+            },
         })
     }
 
-    /// The pool's bridge, else the template's. Without a config there is neither, and no `Desired` either.
-    fn bridge(&self, network: &NetworkSection) -> BridgeName {
+    /// The machine's bridge, else the pool's, else the template's. Without a config there is no `Desired` either.
+    fn bridge(&self, network: &NetworkSection, over: Option<&At<OverrideSection>>) -> BridgeName {
         let template = self.inputs.config.and_then(|config| config.vm_template.get());
-        match (network.bridge.get(), template) {
+        match (over.and_then(|over| over.network.bridge.get()).or(network.bridge.get()), template) {
             (Some(bridge), _) => bridge.value.clone(),
             (None, Some(template)) => template.network_bridge.value.clone(),
             (None, None) => BridgeName::new(""),

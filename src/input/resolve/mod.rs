@@ -8,6 +8,7 @@ mod hardware;
 mod machines;
 mod network;
 mod nodes;
+mod own;
 mod pools;
 mod template;
 
