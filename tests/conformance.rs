@@ -10,6 +10,8 @@
 mod between;
 #[path = "conformance/compare.rs"]
 mod compare;
+#[path = "conformance/programs.rs"]
+mod programs;
 #[path = "conformance/recorded.rs"]
 mod recorded;
 #[path = "conformance/replay.rs"]
@@ -18,6 +20,8 @@ mod replay;
 mod report;
 #[path = "conformance/shell.rs"]
 mod shell;
+#[path = "conformance/words.rs"]
+mod words;
 
 /// Runs every file; files that share a world follow one another.
 #[tokio::test(start_paused = true)]

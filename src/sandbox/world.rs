@@ -84,6 +84,12 @@ impl PveVersion {
         }
     }
 
+    /// Whether qemu-server is at least this version (contract §10).
+    pub fn qemu_server_since(&self, wanted: [u32; 3]) -> bool {
+        let mut numbers = self.qemu_server.split('.').map(|part| part.parse().unwrap_or(0));
+        [0, 1, 2].map(|_| numbers.next().unwrap_or(0)) >= wanted
+    }
+
     /// The first number of pve-manager's version.
     pub fn major(&self) -> u32 {
         self.manager.split('.').next().and_then(|major| major.parse().ok()).unwrap_or(0)

@@ -1,18 +1,19 @@
 //! `qm clone` (Qemu.pm `clone_vm`; contract §5). The target's config has its name, description and `lock: clone` from
 //! its first write on; each drive is added when it is copied; the lock goes last.
 
+mod config;
+
 use super::super::super::contents;
 use super::super::super::flock::Mode;
 use super::super::super::guests::AgentReply;
 use super::super::call::{Call, Die, Run};
 use super::super::conf::{self, Config, load, store};
 use super::super::drives::{self, Drive};
-use super::super::pending;
-use super::super::schema::{Type, parse_properties, schema};
 use super::super::storage::{self, Allocation, Copy, Volume, VolumeId, lock_storage};
 use super::super::worker::{Task, fork_worker};
-use super::{Values, flag, number, pools, vmid_of};
+use super::{Values, number, pools, vmid_of};
 use crate::pve::size;
+use config::fresh_config;
 
 /// A clone in the making.
 struct Plan<'a> {
@@ -111,8 +112,10 @@ async fn run(call: &Call<'_>, plan: &Plan<'_>, node: Option<&String>) -> Run<()>
     if call.node.exists(&call.node.conf_path(plan.target)) {
         return Err(Die::new(format!("unable to create VM {}: config file already exists", plan.target)));
     }
-    call.say(format!("creating a clone of VM {} with ID {}", plan.source, plan.target))?;
-    let (mut new, todo) = fresh_config(call, &config, plan)?;
+    if call.node.spec().version.qemu_server_since([9, 1, 6]) {
+        call.say(format!("creating a clone of VM {} with ID {}", plan.source, plan.target))?;
+    }
+    let (mut new, todo) = fresh_config(call, &config, plan);
     store(call, &mut new)?;
     let mut made = Vec::new();
     let copied = copy_drives(call, plan, &mut new, &todo, running, &mut made).await;
@@ -127,63 +130,6 @@ async fn run(call: &Call<'_>, plan: &Plan<'_>, node: Option<&String>) -> Run<()>
         return Err(die.prefixed("clone failed: "));
     }
     Ok(())
-}
-
-/// The target's config without its drives, and the drives to copy.
-fn fresh_config(call: &Call<'_>, config: &Config, plan: &Plan<'_>) -> Run<(Config, Vec<(String, Drive)>)> {
-    let mut new = Config { vmid: plan.target, file: Default::default(), digest: String::new() };
-    let mut todo = Vec::new();
-    new.file.main.description.clone_from(&config.file.main.description);
-    for (key, value) in &config.file.main.keys {
-        let skip = matches!(key.as_str(), "template" | "lock" | "parent" | "snapstate" | "snaptime" | "runningcpu")
-            || key.starts_with("unused");
-        match Drive::parse(key, value).filter(|_| drives::is_drive_key(key)) {
-            Some(drive) if drive.volume().is_some_and(|volume| volume.owner().is_some()) => {
-                if plan.full && !drive.is_cdrom() {
-                    let volume =
-                        drive.volume().unwrap_or_else(|| VolumeId { storage: String::new(), name: String::new() });
-                    Volume::read(call.node, &volume)?;
-                }
-                todo.push((key.clone(), drive));
-            }
-            Some(_) => new.set(key, value.clone()),
-            None if skip => {}
-            None if key.starts_with("net") && key[3..].bytes().all(|b| b.is_ascii_digit()) => {
-                new.set(key, with_new_mac(call, key, value));
-            }
-            None => new.set(key, value.clone()),
-        }
-    }
-    let world = &call.node.world;
-    if new.get("vmgenid").is_some() {
-        new.set("vmgenid", world.fresh_uuid());
-    }
-    new.set("smbios1", new_uuid(new.get("smbios1").unwrap_or_default(), &world.fresh_uuid()));
-    let name = match plan.values.get("name") {
-        Some(name) => name.clone(),
-        None => format!("Copy-of-VM-{}", config.get("name").map_or_else(|| plan.source.to_string(), str::to_owned)),
-    };
-    new.set("name", name);
-    if let Some(description) = plan.values.get("description").filter(|text| !text.is_empty()) {
-        new.file.main.description = description.trim_end().to_owned();
-    }
-    new.set("lock", "clone");
-    todo.sort_by(|a, b| a.0.cmp(&b.0));
-    Ok((new, todo))
-}
-
-fn with_new_mac(call: &Call<'_>, key: &str, value: &str) -> String {
-    let Some(Type::Properties(properties)) = schema().get(key) else { return value.to_owned() };
-    let Ok(mut parts) = parse_properties(key, properties, value) else { return value.to_owned() };
-    let model = parts.remove("model").unwrap_or_default();
-    parts.remove("macaddr");
-    let rest: String = parts.iter().map(|(name, value)| format!(",{name}={value}")).collect();
-    format!("{model}={}{rest}", call.node.world.fresh_mac())
-}
-
-fn new_uuid(smbios: &str, uuid: &str) -> String {
-    let rest = smbios.split(',').filter(|part| !part.is_empty() && !part.starts_with("uuid="));
-    rest.map(str::to_owned).chain([format!("uuid={uuid}")]).collect::<Vec<_>>().join(",")
 }
 
 async fn copy_drives(
@@ -231,7 +177,9 @@ async fn full_copy(
         Allocation { storage: &store, vmid: plan.target, format, bytes: source.size, cloudinit, base: None };
     let target = allocation.make(call).await?;
     made.push(target.clone());
-    call.say(format!("allocated target volume '{target}'"))?;
+    if call.node.spec().version.qemu_server_since([9, 1, 7]) {
+        call.say(format!("allocated target volume '{target}'"))?;
+    }
     if !cloudinit {
         let path = volume.path(&storage::find(call.node, &volume.storage)?);
         let copy = Copy {
@@ -323,7 +271,6 @@ fn finish(call: &Call<'_>, plan: &Plan<'_>, source: &Config, mut new: Config, no
     for key in dropped {
         call.say(format!("found pending changes for '{key}', discarding for clone"))?;
     }
-    let _ = pending::deleted(source);
     new.unset("lock");
     store(call, &mut new)?;
     pools::add(call, plan.values.get("pool"), plan.target)?;
@@ -334,6 +281,5 @@ fn finish(call: &Call<'_>, plan: &Plan<'_>, source: &Config, mut new: Config, no
             .pve_rename(&from, &to)
             .map_err(|error| Die::new(format!("Failed to move config to node '{node}' - rename failed: {error}")))?;
     }
-    let _ = flag(plan.values, "full");
     Ok(())
 }

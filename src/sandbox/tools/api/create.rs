@@ -94,6 +94,8 @@ async fn fill(call: &Call<'_>, vmid: u32, options: &[(String, String)]) -> Run<(
                     return Err(die);
                 }
             },
+            // Tags are stored as given before 9.1.17.
+            None if key == "tags" && !call.node.spec().version.qemu_server_since([9, 1, 17]) => value.clone(),
             None => normal(call, key, value),
         };
         match key.as_str() {

@@ -213,8 +213,7 @@ pub async fn lock_storage(call: &Call<'_>, storage: &Storage) -> Run<super::supe
     let mode = super::super::super::flock::Mode::Exclusive;
     if storage.shared() {
         let name = format!("storage-{}", storage.name);
-        let path = format!("/etc/pve/priv/{name}.flock");
-        return match call.lock(&path, mode, 10.0).await {
+        return match call.cfs_lock(&name, 10.0).await {
             Err(Die::Text { .. }) => Err(Die::new(format!("cfs-lock '{name}' error: got lock request timeout"))),
             other => other,
         };
