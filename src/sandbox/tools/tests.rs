@@ -271,10 +271,10 @@ async fn an_agent_that_answers_with_an_error_object() {
     assert_eq!((said.exit, said.stderr.as_str()), (255, "QEMU guest agent is not running\n"), "it still boots");
     tokio::time::sleep(Duration::from_secs(120)).await;
     all(&world, &["qm agent 101 ping"]).await;
-    world.change_faults(|faults| drop(faults.agent.insert(101, AgentFault::ErrorObject))).unwrap();
+    world.change_faults(|faults| faults.agent.extend([(101, AgentFault::ErrorObject)])).unwrap();
     let said = on(&world, "pve1", "qm agent 101 network-get-interfaces").await;
     assert_eq!((said.exit, said.stdout.contains("\"error\" : {")), (0, true), "{}", said.stdout);
-    world.change_faults(|faults| drop(faults.agent.insert(101, AgentFault::Absent))).unwrap();
+    world.change_faults(|faults| faults.agent.extend([(101, AgentFault::Absent)])).unwrap();
     assert_eq!(on(&world, "pve1", "qm agent 101 network-get-interfaces").await.exit, 255);
 }
 
