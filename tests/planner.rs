@@ -11,6 +11,8 @@ mod changes;
 mod checker;
 #[path = "planner/create.rs"]
 mod create;
+#[path = "planner/docs.rs"]
+mod docs;
 #[path = "planner/generate.rs"]
 mod generate;
 #[path = "planner/model.rs"]

@@ -45,7 +45,8 @@ pub async fn run(ui: &Ui, global: &Global, args: &Args) -> Result<Exit, Stop> {
 
 fn exit(plan: &Plan, detailed: bool) -> Exit {
     // What is held back is not planned: "nothing to do" would be a lie.
-    if plan.refusals().next().is_some() || plan.held_back().next().is_some() {
+    // `--without-node` asks a question: its answer can't be applied, and that is no error.
+    if plan.refusals().any(|check| check.id != "what-if") || plan.held_back().next().is_some() {
         Exit::Failure
     } else if detailed && plan.has_changes() {
         Exit::Changes

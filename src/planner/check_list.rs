@@ -157,6 +157,11 @@ pub const CHECKS: &[CheckInfo] = &[
         "The VMID that the manifest gives a machine belongs to another guest.",
         "Choose another `vmid`, or leave it out.",
     ),
+    info(
+        "what-if",
+        "`--without-node` answers what would go where if a node were gone; applied, it would make machines a second time.",
+        "Bring the node back. If it is gone for good, take it out of `proxmox_nodes`, and out of its PVE cluster.",
+    ),
 ];
 
 #[cfg(test)]

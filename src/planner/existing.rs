@@ -128,6 +128,12 @@ fn hold_for_unseen<'a>(
             }
         }
     }
+    for attach in unseen {
+        let (vmid, node) = (attach.vmid, attach.node);
+        let text =
+            format!("an operation of an earlier run works on VM {vmid} of {node}, which can't be seen yet; plan again");
+        report.note("operation-runs", None, text);
+    }
 }
 
 /// Live operations of ours on VMIDs where nothing of ours is to be seen.

@@ -87,6 +87,7 @@ pub fn plan(desired: &Desired, observed: &Observed, options: &PlanOptions) -> Pl
     notes::add(&survey, &fates, &mut report);
     if let Some(node) = &options.without_node {
         report.note("without-node", None, node_loss(desired, observed, node).sentence());
+        checks::what_if(node, &mut report);
     }
     let hazards = hazards::hazards(&survey, &fates, &removals.doomed);
     let nodes = table::nodes(&survey, &rooms, &stores, &removals.doomed);

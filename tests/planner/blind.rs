@@ -146,6 +146,8 @@ fn without_a_node_its_machines_are_made_elsewhere_and_quorum_is_told() {
     );
     assert!(node_loss(&desired, &observed, &"pve2".into()).quorum_kept());
     assert!(plan.nodes.iter().all(|node| node.node != "pve2".into()));
+    // Applied, it would make machines a second time.
+    assert_eq!(failed(&plan), ["what-if"]);
 }
 
 #[test]

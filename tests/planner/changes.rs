@@ -23,7 +23,7 @@ fn of<'p>(plan: &'p Plan, machine: &str) -> Vec<(&'p str, Option<&'p str>, Optio
 
 #[test]
 fn each_managed_field_is_one_change_with_its_effect() {
-    let cases: Vec<(&str, &str, &str, Option<&str>, &str, Effect)> = vec![
+    let cases = [
         ("cores", "1", "cpus", Some("1"), "2", Effect::Reboot),
         ("memory", "2048", "memory_mb", Some("2048"), "4096", Effect::Reboot),
         ("balloon", "1024", "balloon", Some("1024"), "0", Effect::Reboot),
@@ -419,4 +419,51 @@ fn a_copied_mark_is_foreign() {
     let plan = plan(&desired, &observed);
     assert_eq!(failed(&plan), ["mark-lost"]);
     assert!(plan.checks[0].hint.contains("pvekube adopt k8s-worker-1 --vmid 300"));
+}
+
+#[test]
+fn any_two_drifts_are_mended_by_one_apply() {
+    let drifts = [
+        ("cores", "1"),
+        ("memory", "2048"),
+        ("balloon", "1024"),
+        ("agent", "enabled=0"),
+        ("name", "other"),
+        ("onboot", "0"),
+        ("protection", "1"),
+        ("startup", "order=7,up=3"),
+        ("tags", "mine"),
+        ("ciuser", "admin"),
+        ("ciupgrade", "1"),
+        ("ipconfig0", "ip=10.0.0.9/24,gw=10.0.0.1"),
+        ("sshkeys", "ssh-ed25519%20AAAA%20x"),
+        ("scsi0", "local-lvm:vm-104-disk-0,size=32G"),
+        ("net0", "e1000=BC:24:11:00:00:68,bridge=vmbr9,tag=5,firewall=1"),
+    ];
+    for (i, first) in drifts.iter().enumerate() {
+        for (second, running) in drifts[i..].iter().flat_map(|second| [(second, true), (second, false)]) {
+            let (desired, mut observed) = cluster();
+            if !running {
+                stop(&mut observed, "pve1", 104);
+            }
+            for (key, value) in [first, second] {
+                config_mut(&mut observed, 104).keys.insert((*key).into(), (*value).into());
+            }
+            let once = plan(&desired, &observed);
+            super::model::apply(&mut observed, &super::model::order(&once, |_| 0));
+            let again = plan(&desired, &observed);
+            assert!(
+                !again.has_changes() && again.steps.is_empty(),
+                "{first:?} {second:?} {running}: {:?}",
+                lines(&again)
+            );
+            let consent = plan_with(&desired, &observed, |o| o.accept = HazardKind::ALL.into());
+            super::model::apply(&mut observed, &super::model::order(&consent, |_| 0));
+            let settled = plan_with(&desired, &observed, |o| o.accept = HazardKind::ALL.into());
+            assert!(
+                settled.changes.is_empty() && settled.notes.is_empty(),
+                "{first:?} {second:?} {running}: {settled:#?}"
+            );
+        }
+    }
 }

@@ -51,3 +51,11 @@ fn converged_is_empty() {
     assert!(!plan.has_changes());
     assert_eq!(plan.unchanged.len(), 7);
 }
+
+#[test]
+fn fifty_nodes_and_five_hundred_machines_are_planned() {
+    let plan = plan(&with_machines(desired(50), 5, 495), &observed(50));
+    assert_eq!(failed(&plan), Vec::<&str>::new());
+    assert_eq!(plan.summary().machines.add, 500);
+    assert!(plan.nodes.iter().all(|node| node.vms == (0, 10)));
+}

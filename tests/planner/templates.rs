@@ -124,6 +124,9 @@ fn a_template_under_backup_is_not_half_made() {
     let mut observed = settled(&desired, 1);
     config_mut(&mut observed, 9000).keys.insert("lock".into(), "backup".into());
     assert!(!plan(&desired, &observed).has_changes());
+    let more = plan(&with_machines(super::build::desired(1), 0, 2), &observed);
+    assert_eq!(lines(&more), ["create k8s-worker-2 pve1 100"]);
+    assert!(more.checks.iter().any(|check| check.id == "locked" && check.verdict == Verdict::Warning));
 }
 
 #[test]

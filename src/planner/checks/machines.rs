@@ -107,7 +107,7 @@ fn ha(name: &MachineName, found: &Found<'_>, verb: &str, command: &str, report: 
 }
 
 /// A lock of somebody else on a VM that is to be touched.
-pub(crate) fn lock(name: &MachineName, found: &Found<'_>, report: &mut Report) {
+pub(crate) fn lock(name: &str, found: &Found<'_>, report: &mut Report) {
     let Some(lock) = found.config.lock() else { return };
     if existing::half_made(found).is_some() {
         return;

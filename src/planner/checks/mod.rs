@@ -12,7 +12,7 @@ use super::placement::Choice;
 use super::report::Report;
 use super::sources::{Source, Work};
 use super::survey::{Found, Survey};
-use super::templates::{Slot, SlotState};
+use super::templates::{Ready, Slot, SlotState};
 
 mod machines;
 mod nodes;
@@ -36,6 +36,11 @@ pub(crate) fn plan(
     machines::unknown_names(survey, report);
     let used: BTreeSet<&NodeName> = choices.values().map(|choice| &choice.node).collect();
     pool(survey, used.into_iter(), report);
+    for source in sources.values() {
+        if let SlotState::Ready(Ready { found: Some(found), .. }) = &source.slot.state {
+            machines::lock(&survey.desired.template.name, found, report);
+        }
+    }
     for (id, choice) in choices {
         machines::dns(survey, id, choice, report);
         let source = slots.get(&choice.node).and_then(|slot| sources.get(&slot.node));
@@ -49,11 +54,11 @@ pub(crate) fn plan(
             Fate::Remake { found, requested, .. } => {
                 destroyable(&machine.name, found, report);
                 if *requested {
-                    machines::lock(&machine.name, found, report);
+                    machines::lock(machine.name.as_str(), found, report);
                 }
             }
             Fate::Keep(keep) if keep.does_something() => {
-                machines::lock(&machine.name, &keep.found, report);
+                machines::lock(machine.name.as_str(), &keep.found, report);
                 machines::power(&machine.name, keep, report);
             }
             Fate::Keep(_) | Fate::Create | Fate::Attach(_) | Fate::Held => {}
@@ -63,7 +68,7 @@ pub(crate) fn plan(
         }
     }
     for (id, found) in doomed {
-        machines::lock(&id.name(&survey.desired.cluster), found, report);
+        machines::lock(id.name(&survey.desired.cluster).as_str(), found, report);
     }
 }
 
@@ -117,6 +122,13 @@ pub(crate) fn template_ids(
             report.fail("template-id", node, why, hint, None);
         }
     }
+}
+
+/// A plan that leaves a node out takes the machines there for absent: an answer, never something to apply.
+pub(crate) fn what_if(node: &NodeName, report: &mut Report) {
+    let message = format!("this is what would be planned if {node} were gone; it can't be applied");
+    let hint = format!("bring {node} back; if it is gone for good, take it out of proxmox_nodes and its PVE cluster");
+    report.fail("what-if", node, message, hint, None);
 }
 
 /// The resource pool that clones are put into.
