@@ -1,0 +1,232 @@
+//! The built program as a user meets it, on the sandbox: everyday verbs, saved plans, exit codes, refusals.
+
+#![allow(clippy::unwrap_used, reason = "a test that can't run the program has failed")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+const PVEKUBE: &str = env!("CARGO_BIN_EXE_pvekube");
+
+/// A folder with config and manifest of one's own, and a home with a key.
+struct Desk {
+    dir: tempfile::TempDir,
+}
+
+struct Said {
+    exit: Option<i32>,
+    stdout: String,
+    stderr: String,
+}
+
+impl Said {
+    #[track_caller]
+    fn exits(self, code: i32) -> Self {
+        assert_eq!(self.exit, Some(code), "\n--- stdout\n{}\n--- stderr\n{}", self.stdout, self.stderr);
+        self
+    }
+
+    #[track_caller]
+    fn says(self, text: &str) -> Self {
+        let all = format!("{}{}", self.stdout, self.stderr);
+        assert!(all.contains(text), "`{text}` is not in\n--- stdout\n{}\n--- stderr\n{}", self.stdout, self.stderr);
+        self
+    }
+}
+
+impl Desk {
+    fn new(manifest: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let config = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("config.example.yaml")).unwrap();
+        fs::write(dir.path().join("config.yaml"), config).unwrap();
+        fs::write(dir.path().join("cluster.yaml"), manifest).unwrap();
+        Self { dir }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.path(name)).unwrap()
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        fs::write(self.path(name), text).unwrap();
+    }
+
+    fn run(&self, line: &str) -> Said {
+        let output = Command::new(PVEKUBE)
+            .args(line.split_whitespace())
+            .current_dir(self.dir.path())
+            .env_clear()
+            .env("HOME", self.dir.path())
+            .env("PATH", std::env::var_os("PATH").unwrap())
+            .env("COLUMNS", "100")
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        Said {
+            exit: output.status.code(),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
+    /// The config file of a VM in the sandbox.
+    fn vm(&self, vmid: u32) -> PathBuf {
+        let nodes = self.path(".pvekube-sandbox/realms");
+        let mut found = Vec::new();
+        walk(&nodes, &mut found);
+        let name = format!("{vmid}.conf");
+        found
+            .into_iter()
+            .find(|path| path.ends_with(&name) && path.iter().any(|part| part == "qemu-server"))
+            .expect("the VM's config")
+    }
+}
+
+fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.is_dir() && !path.is_symlink() { walk(&path, found) } else { found.push(path) }
+    }
+}
+
+const ONE: &str = "\
+cluster: k8s
+masters:
+  count: 1        # etcd alone
+  size: small
+  network: {mode: static, addresses: [10.0.0.11/24, 10.0.0.12/24, 10.0.0.13/24], gateway: 10.0.0.1, dns: [10.0.0.1]}
+
+# those who work
+workers:
+  count: 1
+  size: small
+";
+
+#[test]
+fn a_day_with_it() {
+    let desk = Desk::new(ONE);
+    // Exit codes of plan: documented in docs/ci.md.
+    desk.run("plan --sandbox").exits(0).says("Plan: 2 to add");
+    desk.run("plan --sandbox --detailed-exitcode").exits(2);
+    // Nobody to ask: refused before any node is asked.
+    let refused = desk.run("apply --sandbox").exits(1).says("error[needs-approval]");
+    assert!(!refused.stderr.contains("answered"), "{}", refused.stderr);
+
+    // A saved plan does exactly what was saved.
+    desk.run("plan --sandbox --out plan.json").exits(0);
+    desk.run("apply --sandbox --prune plan.json").exits(1).says("error[plan-options]");
+    desk.run("apply --sandbox plan.json --inventory hosts.yaml --timeline run.svg")
+        .exits(0)
+        .says("Apply complete! 2 added");
+    assert!(desk.read("hosts.yaml").contains("kube_control_plane"));
+    assert!(desk.read("run.svg").starts_with("<svg"));
+    desk.run("apply --sandbox plan.json").exits(1).says("error[saved-plan-stale]").says("100");
+    desk.run("plan --sandbox --detailed-exitcode").exits(0).says("No changes.");
+    desk.run("status --sandbox").exits(0).says("k8s-worker-1");
+
+    // --expect: only the plan that was approved.
+    desk.write("cluster.yaml", &ONE.replace("count: 1\n  size: small\n", "count: 2\n  size: small\n"));
+    let json: serde_json::Value =
+        serde_json::from_str(&desk.run("plan --sandbox --format json").exits(0).stdout).unwrap();
+    let digest = json["plan_digest"].as_str().unwrap();
+    desk.run(&format!("apply --sandbox --auto-approve --expect {}", "0".repeat(64)))
+        .exits(1)
+        .says("error[plan-differs]");
+    desk.run(&format!("apply --sandbox --auto-approve --expect {digest}")).exits(0).says("1 added");
+
+    // Everyday verbs edit the manifest in place.
+    let before = desk.read("cluster.yaml");
+    desk.run("create --sandbox --auto-approve --role worker --size medium --node pve2").exits(0).says("1 added");
+    let after = desk.read("cluster.yaml");
+    assert!(after.contains("# those who work") && after.contains("# etcd alone"), "{after}");
+    assert!(after.contains("count: 3") && after.contains("3: {size: medium, node: pve2}"), "{after}");
+    desk.run("plan --sandbox --detailed-exitcode").exits(0);
+    desk.run("remove --sandbox --auto-approve k8s-worker-3").exits(0).says("1 destroyed");
+    assert_eq!(desk.read("cluster.yaml"), before, "the file is as it was");
+    desk.run("plan --sandbox --detailed-exitcode").exits(0);
+    desk.run("scale --sandbox --auto-approve workers=1").exits(0).says("1 destroyed");
+    desk.run("remove --sandbox --auto-approve k8s-nobody-1").exits(1).says("error[unknown-machine]");
+
+    // The mark decides: out of the Notes, and it is nobody's; back in, and it is ours.
+    let worker = desk.vm(101);
+    desk.run("disown --sandbox --auto-approve k8s-worker-1").exits(0);
+    assert!(!fs::read_to_string(&worker).unwrap().contains("machine=worker-1"));
+    desk.run("plan --sandbox").exits(1).says("adopt");
+    desk.run("adopt --sandbox --auto-approve k8s-worker-1 --vmid 101").exits(0);
+    desk.run("plan --sandbox --detailed-exitcode").exits(0).says("No changes.");
+
+    // Offline: for review, never applied.
+    let observed = desk.run("observe --sandbox").exits(0).stdout;
+    desk.write("observed.json", &observed);
+    desk.write("cluster.yaml", ONE.replace("count: 1\n  size: small\n", "count: 2\n  size: small\n").as_str());
+    desk.run("plan --observed observed.json --out review.json").exits(0).says("1 to add");
+    desk.run("apply --sandbox review.json").exits(1);
+    desk.run("explain --sandbox k8s-worker-2").exits(0).says("k8s-worker-2");
+    desk.run("doctor --sandbox").exits(0);
+    desk.run("lock --sandbox show").exits(0).says("free");
+
+    // Everything of this cluster, with consent by name; then nothing is left of it.
+    desk.run("destroy --sandbox --auto-approve").exits(1).says("--accept");
+    desk.run("destroy --sandbox --auto-approve --templates --accept delete-masters,break-quorum,many-deletes").exits(0);
+    let left = desk.run("observe --sandbox -q").exits(0).stdout;
+    assert!(!left.contains("cluster=k8s"), "{left}");
+    desk.run("sandbox reset").exits(0);
+    assert!(!desk.path(".pvekube-sandbox").exists());
+}
+
+#[test]
+fn init_writes_files_that_work() {
+    let desk = Desk::new("");
+    fs::remove_file(desk.path("config.yaml")).unwrap();
+    fs::remove_file(desk.path("cluster.yaml")).unwrap();
+    desk.run("init --sandbox").exits(1).says("error[init-flags]");
+    let key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPcWOvYHchBXg8fz813/6jN/NwnCbSEGwIkM0JQSEWIj me@here\n";
+    desk.write("key.pub", key);
+    desk.run("init --sandbox --node root@pve1 --ssh-public-key key.pub --masters 1 --workers 1")
+        .exits(0)
+        .says("pvekube plan");
+    desk.run("validate").exits(0);
+    desk.run("plan --sandbox").exits(0).says("Plan: 2 to add");
+    let config = desk.read("config.yaml");
+    desk.run("init --sandbox --node pve1 --ssh-public-key key.pub").exits(1).says("error[file-exists]");
+    assert_eq!(desk.read("config.yaml"), config, "never overwritten");
+}
+
+#[test]
+fn what_packages_need() {
+    let desk = Desk::new(ONE);
+    fs::create_dir(desk.path("man")).unwrap();
+    desk.run("man --out man").exits(0);
+    assert!(desk.path("man/pvekube-apply.1").is_file());
+    for shell in ["bash", "zsh", "fish"] {
+        assert!(desk.run(&format!("completions {shell}")).exits(0).stdout.contains("pvekube"));
+    }
+    for schema in ["config", "cluster", "plan"] {
+        let text = desk.run(&format!("schema {schema}")).exits(0).stdout;
+        serde_json::from_str::<serde_json::Value>(&text).unwrap();
+    }
+    // A usage error is 1: 2 means "changes".
+    desk.run("plan --no-such-flag").exits(1);
+    desk.run("--version").exits(0);
+}
+
+#[test]
+fn nothing_secret_is_in_any_output() {
+    let desk = Desk::new(ONE);
+    // A canary in everything that could hold a secret: the private key, the agent's socket, the environment.
+    fs::create_dir(desk.path(".ssh")).unwrap();
+    desk.write(".ssh/id_ed25519", "CANARY-private-key");
+    desk.run("plan --sandbox --out plan.json -vv --log-file log.txt").exits(0);
+    desk.run("observe --sandbox -vv").exits(0);
+    let everything =
+        [desk.read("plan.json"), desk.read("log.txt"), desk.run("plan --sandbox --format json").exits(0).stdout];
+    for text in everything {
+        assert!(!text.contains("CANARY"), "{text}");
+    }
+    use std::os::unix::fs::PermissionsExt as _;
+    assert_eq!(fs::metadata(desk.path("plan.json")).unwrap().permissions().mode() & 0o777, 0o600);
+}
