@@ -55,9 +55,12 @@ fn exit(plan: &Plan, detailed: bool) -> Exit {
     }
 }
 
-/// Annotations on stdout; the summary and the outputs into the files that Actions names.
+/// Annotations on stderr, which Actions reads too: stdout may be going into a file. The summary and the outputs into the files that Actions names.
 fn tell_github(ui: &Ui, view: &PlanView<'_>) -> Result<(), Fault> {
-    ui.data(&github::plan_annotations(view.plan))?;
+    let annotations = github::plan_annotations(view.plan);
+    if !annotations.is_empty() {
+        ui.warn(&annotations);
+    }
     for (variable, text) in
         [("GITHUB_STEP_SUMMARY", plan_markdown(view)), ("GITHUB_OUTPUT", github::outputs(view.plan))]
     {

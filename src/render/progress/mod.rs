@@ -88,7 +88,8 @@ impl Progress {
             match rows.iter_mut().find(same) {
                 Some(row) => {
                     row.steps.push(step.id);
-                    row.end = end(&step.action);
+                    // What tidies up afterwards does not make a ready template less so.
+                    row.end = Some(end(&step.action)).filter(|end| *end != "done").unwrap_or(row.end);
                     // Where and as what it is in the end: a replaced one has a new id, a clone may come from elsewhere.
                     row.node = step.node.clone();
                     row.name = subject_text(&step.subject, step.vmid);
@@ -171,14 +172,15 @@ impl Progress {
         RowState::Done { took_s: (done_s.unwrap_or(0.0) - since_s).max(0.0) }
     }
 
-    /// What a step waits for: in the executor's words, else the first of its needs that is not done.
+    /// What a step waits for: the first of its needs that is not done, else what the executor said (a limit).
     fn waits(&self, row: &Row, step: &StepState, said: Option<&str>) -> String {
-        if let Some(said) = said {
-            return said.to_owned();
-        }
         let open = |id: &&StepId| self.steps.get(id).is_some_and(|need| !matches!(need.phase, Phase::Done { .. }));
         let other = step.needs.iter().find(open).and_then(|id| self.row_of(*id)).filter(|other| other.name != row.name);
-        other.map_or_else(|| "waits".to_owned(), |other| format!("waits for {}", other.name))
+        match (other, said) {
+            (Some(other), _) => format!("waits for {}", other.name),
+            (None, Some(said)) => said.to_owned(),
+            (None, None) => "waits".to_owned(),
+        }
     }
 
     fn row_of(&self, step: StepId) -> Option<&Row> {

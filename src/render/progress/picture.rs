@@ -27,7 +27,7 @@ impl Progress {
             node = Some(&row.node);
             let start = Line::new().text(" ").tone(Tone::Bold, label).pad_to(1 + nodes + 2);
             let start = start.text(&row.name).pad_to(1 + nodes + 2 + names + 2);
-            page.push(self.row(start, row, now_s).cut(look.width));
+            page.push(self.row(start, row, now_s, look.width).cut(look.width));
         }
         page.extend(hidden.map(|text| Line::new().tone(Tone::Dim, text).cut(look.width)));
         page.extend(notice);
@@ -46,12 +46,15 @@ impl Progress {
         Line::new().tone(Tone::Bold, &self.title).cut(room).pad_to(room + 1).join(right)
     }
 
-    fn row(&self, start: Line, row: &Row, now_s: f64) -> Line {
+    fn row(&self, start: Line, row: &Row, now_s: f64, width: usize) -> Line {
         match self.row_state(row) {
             RowState::Waiting(on) => start.tone(Tone::Dim, format!("· {on}")),
             RowState::Running { step, since_s } => {
                 let time = clock(now_s - since_s.min(now_s));
-                start.tone(Tone::Change, "◐ ").text(step.words()).text("   ").tone(Tone::Dim, time)
+                // The words are cut, not the clock.
+                let room = width.saturating_sub(start.width() + 2 + 3 + time.len()).max(8);
+                let words = Line::new().text(step.words()).cut(room);
+                start.tone(Tone::Change, "◐ ").join(words).text("   ").tone(Tone::Dim, time)
             }
             RowState::Done { took_s } => {
                 start.tone(Tone::Good, format!("✔ {} ", row.end)).tone(Tone::Dim, clock(took_s))

@@ -7,8 +7,8 @@ use crate::model::plan::NodeUse;
 use crate::render::line::{Line, Page, Tone};
 use crate::render::values::bytes_change;
 
-/// Columns of the memory bar between its brackets.
-const BAR: usize = 16;
+/// Columns of the memory bar between its brackets: the widest for which there is room.
+const BARS: [usize; 3] = [16, 8, 0];
 const GAP: usize = 3;
 
 pub(super) fn draw(page: &mut Page, view: &PlanView<'_>) {
@@ -18,7 +18,7 @@ pub(super) fn draw(page: &mut Page, view: &PlanView<'_>) {
     }
     page.gap();
     let one_storage = nodes.iter().all(|node| node.storage == nodes[0].storage);
-    for bar in [true, false] {
+    for bar in BARS {
         let rows = table(nodes, one_storage, bar);
         if rows.iter().all(|row| row.width() <= view.look.columns()) {
             page.extend(rows);
@@ -35,7 +35,7 @@ fn changes(node: &NodeUse) -> bool {
     !same
 }
 
-fn table(nodes: &[NodeUse], one_storage: bool, bar: bool) -> Vec<Line> {
+fn table(nodes: &[NodeUse], one_storage: bool, bar: usize) -> Vec<Line> {
     let dim = |text: &str| Line::new().tone(Tone::Dim, text);
     let storage = if one_storage { nodes[0].storage.as_str() } else { "storage" };
     let mut rows = vec![[dim("node"), dim("VMs"), dim("memory"), dim(storage)]];
@@ -45,7 +45,7 @@ fn table(nodes: &[NodeUse], one_storage: bool, bar: bool) -> Vec<Line> {
             rows.push([name, Line::new().tone(Tone::Warn, "silent: unknown"), Line::new(), Line::new()]);
             continue;
         }
-        let memory = if bar { memory_bar(node).text("  ").text(memory(node)) } else { memory(node).into() };
+        let memory = if bar > 0 { memory_bar(node, bar).text("  ").text(memory(node)) } else { memory(node).into() };
         let mut storage = Line::new().text(storage_use(node));
         if !one_storage {
             storage = storage.text(" ").tone(Tone::Dim, node.storage.as_str());
@@ -105,11 +105,11 @@ fn storage_use(node: &NodeUse) -> String {
 }
 
 /// `[####++----------]`: what stays, what comes (`+`) or goes (`x`), what is free.
-fn memory_bar(node: &NodeUse) -> Line {
+fn memory_bar(node: &NodeUse, width: usize) -> Line {
     let (before, after) = node.memory_bytes;
     let cells = |bytes: u64| {
         let share = bytes as f64 / node.memory_total_bytes.max(1) as f64;
-        ((share * BAR as f64).round() as usize).min(BAR)
+        ((share * width as f64).round() as usize).min(width)
     };
     let (stays, most) = (cells(before.min(after)), cells(before.max(after)));
     let (tone, change) = if after >= before { (Tone::Add, "+") } else { (Tone::Remove, "x") };
@@ -117,6 +117,6 @@ fn memory_bar(node: &NodeUse) -> Line {
         .text("[")
         .text("#".repeat(stays))
         .tone(tone, change.repeat(most - stays))
-        .tone(Tone::Dim, "-".repeat(BAR - most))
+        .tone(Tone::Dim, "-".repeat(width - most))
         .text("]")
 }
