@@ -49,10 +49,7 @@ fn wrong_kind(path: &str) -> io::Error {
 fn resolve<'a>(tree: &Tree, path: &'a str, last: bool) -> io::Result<Cow<'a, str>> {
     // Most paths are plain: no name on the way is a link, `.` or `..`.
     let mut end = 0;
-    loop {
-        let Some(next) = path[end..].strip_prefix('/').filter(|rest| !rest.is_empty() && !rest.starts_with('/')) else {
-            break;
-        };
+    while let Some(next) = path[end..].strip_prefix('/').filter(|rest| !rest.is_empty() && !rest.starts_with('/')) {
         let stop = next.find('/').map_or(path.len(), |at| end + 1 + at);
         let name = &path[end + 1..stop];
         let whole = stop == path.len();
