@@ -168,9 +168,11 @@ impl Node {
         )
     }
 
-    /// The sshd processes of open connections.
+    /// The sshd processes of open connections: for a login other than root's, two each.
     pub fn sessions(&self) -> Vec<u32> {
-        self.sshd.as_ref().map(|sshd| children(sshd.id())).unwrap_or_default()
+        let first = self.sshd.as_ref().map(|sshd| children(sshd.id())).unwrap_or_default();
+        let second = first.iter().flat_map(|pid| children(*pid)).filter(|pid| is_sshd(*pid));
+        first.iter().copied().chain(second.collect::<Vec<_>>()).collect()
     }
 
     /// Cuts every connection, as a node's crash does; what they started runs on.
@@ -247,6 +249,10 @@ pub fn user() -> String {
 
 pub fn signal(name: &str, pid: u32) {
     let _ = Command::new("kill").args([format!("-{name}"), pid.to_string()]).stderr(Stdio::null()).status();
+}
+
+fn is_sshd(pid: u32) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.starts_with("sshd"))
 }
 
 /// Live children of a process.

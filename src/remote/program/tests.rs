@@ -66,6 +66,70 @@ fn program_leaves_its_input_untouched() {
     assert!(answer.stdout == input);
 }
 
+/// A node's root with a `qm` that writes down its last argument each time it runs.
+fn root_with_qm() -> tempfile::TempDir {
+    use std::os::unix::fs::PermissionsExt;
+    let root = tempfile::tempdir().unwrap();
+    let qm = root.path().join("usr/sbin/qm");
+    std::fs::create_dir_all(qm.parent().unwrap()).unwrap();
+    std::fs::write(&qm, "#!/bin/sh\nfor last; do :; done\necho \"$last\" >>\"$ROOT/ran\"\n").unwrap();
+    std::fs::set_permissions(&qm, std::fs::Permissions::from_mode(0o755)).unwrap();
+    root
+}
+
+fn start(root: &Path, name: &str) -> Child {
+    let runner = OPERATION.text();
+    let argv = encode_argv(["qm", "start", name]).unwrap();
+    let lengths = [runner.len().to_string(), argv.len().to_string()];
+    let mut child = whole(root, START, &[name, &lengths[0], &lengths[1]]);
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(&[runner.as_bytes(), &argv].concat()).unwrap();
+    child
+}
+
+fn answer(child: Child) -> Answer {
+    let output = child.wait_with_output().unwrap();
+    match unframe("0f", &output.stdout, &output.stderr) {
+        Framed::Whole(answer) => answer,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn starts_and_forgets_at_once_do_each_operation_once() {
+    let root = root_with_qm();
+    let names = ["k8s-1-set-a", "k8s-2-set-a", "k8s-3-set-a"];
+    let started: Vec<_> = (0..12).map(|n| start(root.path(), names[n % 3])).collect();
+    for child in started {
+        assert_eq!(answer(child), Answer::default());
+    }
+    for name in names {
+        while !root.path().join("run/pvekube/ops").join(name).join("rc").exists() {
+            std::thread::yield_now();
+        }
+    }
+    let mut ran: Vec<_> =
+        std::fs::read_to_string(root.path().join("ran")).unwrap().lines().map(str::to_owned).collect();
+    ran.sort();
+    assert_eq!(ran, names);
+    let forgotten: Vec<_> = (0..12).map(|n| whole(root.path(), FORGET, &[names[n % 3]])).collect();
+    for child in forgotten {
+        assert_eq!(answer(child), Answer::default());
+    }
+    assert_eq!(std::fs::read_dir(root.path().join("run/pvekube/ops")).unwrap().count(), 0);
+}
+
+#[test]
+fn request_that_comes_in_part_starts_nothing() {
+    let root = root_with_qm();
+    let runner = OPERATION.text();
+    let lengths = [runner.len().to_string(), "100".to_owned()];
+    let mut child = whole(root.path(), START, &["k8s-1-set-a", &lengths[0], &lengths[1]]);
+    child.stdin.take().unwrap().write_all(runner.as_bytes()).unwrap();
+    assert_eq!(answer(child).exit, 74);
+    assert_eq!(std::fs::read_dir(root.path().join("run/pvekube/ops")).unwrap().count(), 0);
+}
+
 #[test]
 fn lock_of_a_silent_client_is_free_after_its_patience() {
     let root = tempfile::tempdir().unwrap();

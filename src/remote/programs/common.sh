@@ -24,9 +24,9 @@ start_of() { # PID
 
 # An operation lives while it has no exit code and pid, start time and boot id agree.
 is_live() { # FOLDER
-  [ ! -e "$1/rc" ] && { read -r pid then boot <"$1/pid"; } 2>/dev/null || return 1
+  [ ! -e "$1/rc" ] && { read -r pid born boot <"$1/pid"; } 2>/dev/null || return 1
   read -r now_boot </proc/sys/kernel/random/boot_id
-  [ "$boot" = "$now_boot" ] && start_of "$pid" && [ "$start" = "$then" ]
+  [ "$boot" = "$now_boot" ] && start_of "$pid" && [ "$start" = "$born" ]
 }
 
 operation_folder() { # NAME: sets $dir

@@ -45,7 +45,8 @@ report() { # NAME: false when it is over
   if [ -e "$dir/rc" ]; then
     # It may have written between the look at its log and its end.
     [ ! "$dir/log" -nt "$mark.read" ] || report_log "$1" "$dir"
-    read -r code <"$dir/rc"
+    code=
+    { read -r code <"$dir/rc"; } 2>/dev/null
     case $code in
       '' | *[!0-9]*) emit "lost $1" ;;
       *) emit "exited $1 $code" ;;

@@ -5,4 +5,8 @@ operation_folder "$1"
 [ ! -d "$dir/claim" ] || [ -e "$dir/pid" ] || sleep 1
 ! is_live "$dir" || fail 75 "$1 still runs"
 gone="$state/ops/.gone.$1.$$"
-mv -T "$dir" "$gone" && rm -rf "$gone"
+if mv -T "$dir" "$gone" 2>/dev/null; then
+  rm -rf "$gone"
+elif [ -d "$dir" ]; then
+  fail 73 "cannot remove $dir"
+fi

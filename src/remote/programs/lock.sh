@@ -11,7 +11,7 @@ exec 9>>"$base.lock"
 if ! flock -n 9; then
   # Ourselves, from before a lost connection: the frozen holder must not keep us out.
   if { read -r nonce <"$base.nonce"; } 2>/dev/null && [ "$nonce" = "$2" ]; then
-    { read -r pid then <"$base.holder"; } 2>/dev/null && start_of "$pid" && [ "$start" = "$then" ] && kill "$pid"
+    { read -r pid born <"$base.holder"; } 2>/dev/null && start_of "$pid" && [ "$start" = "$born" ] && kill "$pid"
   fi
   if ! flock -w "$4" 9; then
     printf 'busy '

@@ -12,8 +12,10 @@ receive() { # FILE LENGTH
 if [ ! -d "$dir" ]; then
   mkdir -p "$state/ops" || exit 73
   now=$(date +%s)
-  for old in "$state"/ops/.new.*; do
-    [ ! -d "$old" ] || [ $((now - $(stat -c %Y "$old"))) -lt 600 ] || rm -rf "$old"
+  # What a killed start or forget left. Others at work here may take theirs away at any moment.
+  for old in "$state"/ops/.new.* "$state"/ops/.gone.*; do
+    made=$(stat -c %Y "$old" 2>/dev/null) || continue
+    [ $((now - made)) -lt 600 ] || rm -rf "$old"
   done
   new=$(mktemp -d "$state/ops/.new.XXXXXX") && mkdir "$new/files" || exit 73
   receive "$new/run" "$1" && receive "$new/argv" "$2" || { rm -rf "$new"; fail 74 "the request came incomplete"; }
