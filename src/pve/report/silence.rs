@@ -2,6 +2,7 @@
 
 use super::{Mount, NodeReport, ReportError};
 use crate::model::observed::Silence;
+use crate::pve::members::Members;
 
 /// Why this report can't stand for a node, if so.
 pub(super) fn of(report: &NodeReport) -> Option<Silence> {
@@ -25,8 +26,19 @@ pub(super) fn of(report: &NodeReport) -> Option<Silence> {
             );
         }
     }
-    if let Err(why) = &report.members {
-        return silence("its cluster membership could not be read", "look at /etc/pve/.members on the node", why);
+    match &report.members {
+        Err(why) => {
+            return silence("its cluster membership could not be read", "look at /etc/pve/.members on the node", why);
+        }
+        // A standalone node always has quorum. Without it, this is a member that sees nothing of its cluster.
+        Ok(Members { cluster: None, .. }) if report.mount == (Mount::Mounted { writable: false }) => {
+            return silence(
+                "it is cut off from its cluster, so what it shows of VMs may be old",
+                "start the cluster's communication: systemctl restart corosync, then look at journalctl -u corosync",
+                "/etc/pve is read-only, and .members names no cluster",
+            );
+        }
+        Ok(_) => {}
     }
     if report.version.is_none() {
         return silence(

@@ -101,3 +101,16 @@ fn the_quorate_side_of_a_split_counts() {
     assert_eq!(realm.guests.keys().collect::<Vec<_>>(), [&Vmid(101)]);
     assert!(!realm.members[&"c1".into()].online);
 }
+
+/// While corosync is down, `.members` looks like a standalone node's.
+#[test]
+fn a_member_without_corosync_is_not_a_realm_of_its_own() {
+    let cut = Fake { local: "link 555 nodes/c1", ..Fake::standalone("c1").vm(101, "c1", "name: old\n") };
+    let other = Fake::member("c2", &["-c1", "c2", "c3"]).vm(101, "c1", "name: a\n");
+    let observed = observe(vec![("c1", Ok(cut.report())), ("c2", Ok(other.report()))]);
+    let (_, realm) = only_realm(&observed);
+    assert_eq!(realm.members[&"c1".into()].node, Some("c1".into()));
+    assert_eq!(realm.guests[&Vmid(101)].vm().unwrap().power, Power::Unknown);
+    let NodeState::Silent(silence) = &observed.nodes[&"c1".into()] else { panic!("it knows nothing") };
+    assert!(silence.reason.contains("cut off"));
+}
