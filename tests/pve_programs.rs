@@ -229,6 +229,32 @@ fn the_probe_finds_the_vm_wherever_it_is() {
     assert_eq!(report::parse_vm(NONCE, Vmid(999), &node.run(VM, &[NONCE, "999"])).unwrap().seen, None);
 }
 
+/// Each storage that is asked costs a second of Perl.
+#[test]
+fn pvesm_is_asked_only_where_it_can_answer() {
+    let asked = |storage_cfg: &str, rrd: &str| -> Vec<String> {
+        let node = Node::new();
+        node.write("etc/pve/storage.cfg", storage_cfg);
+        node.write("etc/pve/.rrd", rrd);
+        node.program("pvesm", "echo nothing; exit 3");
+        let answer = node.run(OBSERVE, &[NONCE, "k8s", "local local-lvm", "", ""]);
+        let sections = frame::split(NONCE, &answer).unwrap();
+        let pvesm = sections.iter().filter(|section| section.name == "pvesm");
+        let mut names: Vec<String> = pvesm.map(|section| section.args[0].clone()).collect();
+        names.sort();
+        names
+    };
+    let lvm = "lvmthin: local-lvm\n\tthinpool data\n\tvgname pve\n";
+    let fresh = format!("pve-storage-9.0/c1/local:{}:9:1\n", now());
+    let other = format!("{fresh}pve-storage-9.0/c2/local-lvm:{}:9:1\n", now());
+    assert_eq!(asked(lvm, ""), ["local", "local-lvm"], "no sample at all");
+    assert_eq!(asked(lvm, &other), ["local-lvm"], "another node's sample is not ours");
+    assert_eq!(asked("", &fresh), [""; 0], "not defined");
+    assert_eq!(asked(&format!("{lvm}\tnodes c2,c1x\n"), &fresh), [""; 0], "only on other nodes");
+    assert_eq!(asked(&format!("{lvm}\tnodes c2,c1\n"), &fresh), ["local-lvm"]);
+    assert_eq!(asked(&format!("{lvm}\tdisable\n\nlvmthin: local-lvm-2\n\tvgname x\n"), &fresh), [""; 0], "disabled");
+}
+
 /// The cost of an observation is its processes: as many for three VMs as for three hundred.
 #[test]
 fn no_process_for_each_vm() {

@@ -32,7 +32,7 @@
 //! | `snippets` | | lines: names `pvekube-*` in the snippet folder |
 //! | `missing` | | lines: programs that the node lacks |
 //! | `op` | `NAME LIVE EXIT` (`0`/`1`, number or `-`) | the last 4096 bytes of the operation's log |
-//! | `pvesm` | `STORAGE EXIT` | output of `pvesm status --storage STORAGE`, for a defined storage without a fresh sample in `rrd` |
+//! | `pvesm` | `STORAGE EXIT` | output of `pvesm status --storage STORAGE`, for a storage of this node without a fresh sample in `rrd` |
 //! | `end` | | |
 //!
 //! An observation has them in this order: `begin clock local members vmlist configs containers vmlist-after rrd storage.cfg

@@ -150,17 +150,42 @@ missing_programs() {
     done
 }
 
-# pvesm (a second of Perl) only for a defined storage of which pvestatd has sent no sample in the last two minutes.
+# pvesm (a second of Perl) only for a storage of this node of which pvestatd has sent no sample in two minutes.
 storage_status() {
     node=$(readlink -- "$ROOT/etc/pve/local")
     node=${node##*/}
-    defined=": local $(cat -- "$ROOT/etc/pve/storage.cfg" 2>/dev/null) "
+    usable_storages
     for storage in $storages; do
-        case $defined in
-        *": $storage"[[:space:]]*) fresh "$node/$storage" || asked "$storage" & ;;
+        case $usable in
+        *" $storage "*) fresh "$node/$storage" || asked "$storage" & ;;
         esac
     done
     wait
+}
+
+# Storages that storage.cfg has for this node: not disabled, and not restricted to others. `local` is everywhere.
+usable_storages() {
+    usable=' local '
+    set -f
+    IFS='
+'
+    for line in $(cat -- "$ROOT/etc/pve/storage.cfg" 2>/dev/null); do
+        case $line in
+        [[:space:]]disable*) usable=${usable%"$name "} ;;
+        [[:space:]]nodes\ *)
+            case ,${line##* }, in
+            *",$node,"*) ;;
+            *) usable=${usable%"$name "} ;;
+            esac
+            ;;
+        [![:space:]]*:\ *)
+            name=${line##* }
+            usable="$usable$name "
+            ;;
+        esac
+    done
+    unset IFS
+    set +f
 }
 
 fresh() {

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::follow;
 use super::operations::{OPERATIONS, Operations};
-use crate::model::ids::Vmid;
+use crate::model::ids::{PveName, Vmid};
+use crate::pve::storage_cfg;
 use crate::remote::ObserveAsk;
 use crate::sandbox::fs::Kind;
 use crate::sandbox::guest::hypervisor::{settle, settle_all};
@@ -214,12 +215,13 @@ impl Report<'_> {
 
     /// `pvesm` for the storages that have no fresh sample.
     async fn storages(&mut self, ask: &ObserveAsk, rrd: &str) {
-        let defined = format!(": local {} ", self.node.read_text("/etc/pve/storage.cfg").unwrap_or_default());
+        let defined = storage_cfg::parse(&self.node.read("/etc/pve/storage.cfg").unwrap_or_default());
+        let here = PveName::new(self.node.name());
         for storage in &ask.storages {
-            let known = defined
-                .match_indices(&format!(": {storage}"))
-                .any(|(at, found)| defined[at + found.len()..].starts_with(|next: char| next.is_ascii_whitespace()));
-            if !known || self.is_fresh(storage.as_str(), rrd) {
+            let usable = defined.get(storage).is_some_and(|definition| {
+                definition.enabled && definition.nodes.as_ref().is_none_or(|nodes| nodes.contains(&here))
+            });
+            if !(usable || storage.as_str() == "local") || self.is_fresh(storage.as_str(), rrd) {
                 continue;
             }
             let argv = vec!["pvesm", "status", "--storage", storage.as_str()];
