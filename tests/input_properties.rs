@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::net::IpAddr;
+use std::sync::LazyLock;
 
 use ipnet::IpNet;
 use proptest::prelude::*;
@@ -13,6 +14,11 @@ use pvekube::model::desired::{Address, Desired};
 
 const CONFIG: &str = include_str!("../config.example.yaml");
 const MANIFEST: &str = include_str!("../cluster.example.yaml");
+
+static CONFIG_SCHEMA: LazyLock<jsonschema::Validator> =
+    LazyLock::new(|| jsonschema::validator_for(&input::schema_config()).unwrap());
+static MANIFEST_SCHEMA: LazyLock<jsonschema::Validator> =
+    LazyLock::new(|| jsonschema::validator_for(&input::schema_manifest()).unwrap());
 
 fn parse(config: &str, manifest: &str) -> Result<Loaded, Box<Problems>> {
     let env = Env { home: Some("/home/op".into()), read_file: &|_| Err(std::io::ErrorKind::NotFound.into()) };
@@ -199,6 +205,10 @@ proptest! {
         check(&result, 100);
         if let Ok(loaded) = result {
             promises(&loaded.desired);
+            for (text, schema) in [(&config, &*CONFIG_SCHEMA), (&manifest, &*MANIFEST_SCHEMA)] {
+                let value: serde_json::Value = serde_yaml::from_str(text).unwrap();
+                prop_assert!(schema.is_valid(&value), "taken, but not by the schema: {text}");
+            }
         }
     }
 

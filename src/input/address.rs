@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 use super::collection::OneOrMany;
 use super::problem::shown;
 use super::problem_id::ProblemId;
-use super::walk::{At, Bad, Word};
+use super::walk::At;
+use super::word::{Bad, Word};
 use crate::model::ids::Cidr;
 
 /// One element of `addresses`: `10.0.0.11/24`, or `10.0.0.20-10.0.0.29/24`.
@@ -203,7 +204,8 @@ mod tests {
     use super::{AddressRange, contains, count, of_number, reserved, subnet};
     use crate::input::collection::OneOrMany;
     use crate::input::problem::{InputFile, Span};
-    use crate::input::walk::{At, Word};
+    use crate::input::walk::At;
+    use crate::input::word::Word;
     use crate::model::ids::Cidr;
 
     fn list(elements: &[&str]) -> OneOrMany<AddressRange> {

@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 use super::number::MachineNumber;
 use super::problem::{Problem, Span, shown};
 use super::problem_id::ProblemId;
-use super::walk::{At, Read, Walk, taken_for};
+use super::walk::{At, Read, Walk};
+use super::word::taken_for;
 use super::yaml::{Entry, Kind, Node};
 
 /// A list. Wrong elements are noted and left out.

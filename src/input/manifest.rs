@@ -4,9 +4,10 @@ use std::net::IpAddr;
 
 use super::address::AddressRange;
 use super::collection::{Numbered, OneOrMany, Table, choice};
-use super::config::Mode;
 use super::number::{Cpus, DiskGb, MachineNumber, MemoryMb, PoolCount, Vlan, VmidNumber};
-use super::walk::{At, section};
+use super::section::section;
+use super::value::Mode;
+use super::walk::At;
 use super::words::{ClusterLabel, Label, NodeWord, Startup, Tag};
 use crate::model::ids::{BridgeName, Cidr};
 

@@ -5,7 +5,8 @@ use serde_json::{Map, Value, json};
 use super::config::Config;
 use super::manifest::Manifest;
 use super::problem::InputFile;
-use super::walk::{Read, Section};
+use super::section::Section;
+use super::walk::Read;
 
 /// The schema of a section: its keys, nothing else.
 pub fn section<T: Section>(about: &str) -> Value {

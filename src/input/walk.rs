@@ -1,16 +1,13 @@
 //! From the tree to typed values, noting every problem on the way and going on after each.
-//!
-//! A `section!` declares a map once: its keys, types, defaults and their description. From that one declaration come the
-//! struct, the reader that refuses every other key, and the JSON Schema; so they can't disagree.
 
 use std::ops::Deref;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::hint;
 use super::problem::{Faults, InputFile, Problem, Span, shown};
 use super::problem_id::ProblemId;
-use super::scalar::{Reading, reading};
+use super::section::Section;
 use super::yaml::{Entry, Key, Kind, Node};
 
 /// A value that knows where it stands.
@@ -63,24 +60,6 @@ pub trait Read: Sized {
     fn schema() -> Value;
     /// How a value is written, for the hint of a missing key.
     fn example() -> &'static str;
-}
-
-/// One key of a section, for schema, hints and docs.
-pub struct KeyInfo {
-    pub name: &'static str,
-    pub doc: String,
-    pub required: bool,
-    pub default: Option<Value>,
-    /// As `Read::example`.
-    pub example: &'static str,
-    pub schema: Value,
-}
-
-/// A map with fixed keys.
-pub trait Section: Read {
-    /// Reads the known keys; what is left out gets its default.
-    fn fill(entries: &[Entry], walk: &mut Walk<'_>) -> Self;
-    fn keys() -> Vec<KeyInfo>;
 }
 
 /// The state of one file's reading.
@@ -239,172 +218,3 @@ impl<'a> Walk<'a> {
         read.map(|read| At { value: read, span: self.span(value), key })
     }
 }
-
-/// What is wrong with a word.
-pub struct Bad {
-    pub id: ProblemId,
-    /// `local lvm` is no storage name.
-    pub message: String,
-    pub help: String,
-    /// The text must not be printed.
-    pub secret: bool,
-}
-
-impl Bad {
-    pub fn value(message: impl Into<String>, help: impl Into<String>) -> Self {
-        Self::new(ProblemId::BadValue, message, help)
-    }
-
-    pub fn new(id: ProblemId, message: impl Into<String>, help: impl Into<String>) -> Self {
-        Self { id, message: message.into(), help: help.into(), secret: false }
-    }
-}
-
-/// A value that is one line of text.
-pub trait Word: Sized {
-    const EXAMPLE: &'static str;
-    fn parse(text: &str) -> Result<Self, Bad>;
-    /// Further constraints for the schema, beside `type: string`.
-    fn constraints() -> Value {
-        json!({})
-    }
-}
-
-impl<T: Word> Read for T {
-    fn read(node: &Node, walk: &mut Walk<'_>) -> Option<Self> {
-        let (text, taken_for) = text(node, walk, T::EXAMPLE)?;
-        match (T::parse(text), taken_for) {
-            (Ok(word), None) => Some(word),
-            (Ok(_), Some(taken_for)) => {
-                ambiguous(node, walk, text, taken_for);
-                None
-            }
-            (Err(bad), _) => {
-                let mut problem = Problem::new(bad.id, walk.span(node), bad.message).help(bad.help);
-                problem.secret = bad.secret;
-                walk.add(problem);
-                None
-            }
-        }
-    }
-
-    fn schema() -> Value {
-        let mut schema = json!({"type": "string"});
-        if let (Some(schema), Value::Object(more)) = (schema.as_object_mut(), T::constraints()) {
-            schema.extend(more);
-        }
-        schema
-    }
-
-    fn example() -> &'static str {
-        T::EXAMPLE
-    }
-}
-
-/// The node's text, when it is one line, and what some YAML readers take it for instead of text.
-pub fn text<'n>(node: &'n Node, walk: &mut Walk<'_>, example: &str) -> Option<(&'n str, Option<&'static str>)> {
-    let Kind::Scalar { text, plain } = &node.kind else {
-        walk.wrong_type(node, "text", format!("write one value, such as `{example}`"));
-        return None;
-    };
-    let trimmed = text.trim();
-    if trimmed.is_empty() {
-        let problem = Problem::new(ProblemId::EmptyValue, walk.span(node), format!("{} is empty", walk.here()));
-        walk.add(problem.help(format!("write a value, such as `{example}`, or remove the key")));
-        return None;
-    }
-    if trimmed.chars().any(char::is_control) {
-        let message = format!("{} holds a line break or another control character", walk.here());
-        let problem = Problem::new(ProblemId::BadValue, walk.span(node), message);
-        walk.add(problem.help(format!("write one line, such as `{example}`")));
-        return None;
-    }
-    Some((trimmed, plain.then(|| taken_for(text)).flatten()))
-}
-
-/// Notes that unquoted `text` is not text for every reader.
-pub fn ambiguous(node: &Node, walk: &mut Walk<'_>, text: &str, taken_for: &str) {
-    let message = format!("{} takes text, but unquoted `{}` is {taken_for}", walk.here(), shown(text));
-    let problem = Problem::new(ProblemId::AmbiguousScalar, walk.span(node), message);
-    walk.add(problem.help(format!("if `{}` is meant, put it in quotes: \"{}\"", shown(text), shown(text))));
-}
-
-/// What a reader takes the plain scalar for, when it is not text.
-pub fn taken_for(text: &str) -> Option<&'static str> {
-    match reading(text) {
-        Reading::Text => None,
-        Reading::Integer | Reading::OddInteger | Reading::Float => Some("a number"),
-        Reading::LeadingZero => Some("a number, octal in YAML 1.1 and decimal in 1.2"),
-        Reading::Bool(true) => Some("the boolean true"),
-        Reading::Bool(false) => Some("the boolean false"),
-        Reading::OldBool(true) => Some("true to YAML 1.1 readers"),
-        Reading::OldBool(false) => Some("false to YAML 1.1 readers"),
-        Reading::Null => Some("no value"),
-        Reading::Sexagesimal => Some("a number to base 60 in YAML 1.1"),
-        Reading::Date => Some("a date to YAML 1.1 readers"),
-    }
-}
-
-/// Declares a section. Kinds of keys: `required`, `optional` (both `Given<T>`), `default` (`At<T>`), `section` (`T`).
-macro_rules! section {
-    (
-        $(#[doc = $about:literal])*
-        pub struct $name:ident {
-            $($(#[doc = $doc:literal])* $kind:ident $field:ident : $type:ty $(= $default:expr)?;)*
-        }
-    ) => {
-        $(#[doc = $about])*
-        #[derive(Clone, Debug, PartialEq)]
-        pub struct $name {
-            $($(#[doc = $doc])* pub $field: section!(@type $kind $type),)*
-        }
-
-        impl $crate::input::walk::Read for $name {
-            fn read(node: &$crate::input::yaml::Node, walk: &mut $crate::input::walk::Walk<'_>) -> Option<Self> {
-                let entries = walk.section(node, &[$(stringify!($field)),*])?;
-                Some(<Self as $crate::input::walk::Section>::fill(entries, walk))
-            }
-
-            fn schema() -> serde_json::Value {
-                $crate::input::schema::section::<Self>(concat!($($about, "\n"),*))
-            }
-
-            fn example() -> &'static str {
-                "{…}"
-            }
-        }
-
-        impl $crate::input::walk::Section for $name {
-            fn fill(entries: &[$crate::input::yaml::Entry], walk: &mut $crate::input::walk::Walk<'_>) -> Self {
-                Self { $($field: section!(@read $kind walk, entries, stringify!($field) $(, $default, $type)?),)* }
-            }
-
-            fn keys() -> Vec<$crate::input::walk::KeyInfo> {
-                vec![$($crate::input::walk::KeyInfo {
-                    name: stringify!($field),
-                    doc: $crate::input::schema::paragraph(concat!($($doc, "\n"),*)),
-                    required: section!(@required $kind),
-                    default: section!(@default $($default, $type)?),
-                    example: <$type as $crate::input::walk::Read>::example(),
-                    schema: <$type as $crate::input::walk::Read>::schema(),
-                }),*]
-            }
-        }
-    };
-    (@type required $type:ty) => { $crate::input::walk::Given<$type> };
-    (@type optional $type:ty) => { $crate::input::walk::Given<$type> };
-    (@type default $type:ty) => { $crate::input::walk::At<$type> };
-    (@type section $type:ty) => { $type };
-    (@read required $walk:ident, $entries:ident, $name:expr) => { $walk.required($entries, $name) };
-    (@read optional $walk:ident, $entries:ident, $name:expr) => { $walk.optional($entries, $name) };
-    (@read default $walk:ident, $entries:ident, $name:expr, $default:expr, $type:ty) => {
-        $walk.defaulted::<$type>($entries, $name, $default)
-    };
-    (@read section $walk:ident, $entries:ident, $name:expr) => { $walk.subsection($entries, $name) };
-    (@required required) => { true };
-    (@required $kind:ident) => { false };
-    (@default) => { None };
-    (@default $default:expr, $type:ty) => { serde_json::to_value::<$type>($default).ok() };
-}
-
-pub(super) use section;

@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 
 use super::problem::shown;
 use super::problem_id::ProblemId;
-use super::walk::{Bad, Read, Walk, Word};
+use super::walk::{Read, Walk};
+use super::word::{Bad, Word};
 use super::yaml::{Kind, Node};
 use crate::model::ids::{BridgeName, ImageDigest, PoolName, StorageName};
 
@@ -273,11 +274,11 @@ impl Read for Command {
                 Some(Self(text.clone()))
             }
             Kind::Scalar { .. } | Kind::List(_) | Kind::Map(_) => {
-                let (text, taken_for) = super::walk::text(node, walk, Self::example())?;
+                let (text, taken_for) = super::word::text(node, walk, Self::example())?;
                 match taken_for {
                     None => Some(Self(text.to_owned())),
                     Some(taken_for) => {
-                        super::walk::ambiguous(node, walk, text, taken_for);
+                        super::word::ambiguous(node, walk, text, taken_for);
                         None
                     }
                 }

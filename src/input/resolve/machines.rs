@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use crate::input::config::Mode;
 use crate::input::manifest::{Manifest, NetworkSection, OverrideSection, Power};
 use crate::input::problem::{Faults, InputFile, Problem, SourceFile, Span, shown};
 use crate::input::problem_id::ProblemId;
@@ -11,6 +10,7 @@ use crate::input::resolve::network::{self, StaticAddresses};
 use crate::input::resolve::own;
 use crate::input::resolve::pools::{self, Number, PoolEntry};
 use crate::input::resolve::{Inputs, nodes_hint, values};
+use crate::input::value::Mode;
 use crate::input::walk::At;
 use crate::model::desired::{CloudInit, Machine, Network, NodeTarget, Place};
 use crate::model::ids::{BridgeName, ClusterName, MachineId, NodeName, Role};

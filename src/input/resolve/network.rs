@@ -4,9 +4,9 @@ use std::net::IpAddr;
 
 use crate::input::address::{self, AddressRange};
 use crate::input::collection::OneOrMany;
-use crate::input::config::Mode;
 use crate::input::problem::{Faults, Problem, Span};
 use crate::input::problem_id::ProblemId;
+use crate::input::value::Mode;
 use crate::input::walk::{At, Given};
 use crate::model::ids::Cidr;
 

@@ -3,10 +3,10 @@
 use std::net::IpAddr;
 
 use super::network;
-use crate::input::config::Mode;
 use crate::input::manifest::OverrideSection;
 use crate::input::problem::{Faults, Problem};
 use crate::input::problem_id::ProblemId;
+use crate::input::value::Mode;
 use crate::input::walk::{At, Given};
 use crate::model::ids::Cidr;
 

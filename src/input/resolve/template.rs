@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use crate::input::address;
-use crate::input::config::{BakeNetworkSection, Config, Mode, TemplateSection};
+use crate::input::config::{BakeNetworkSection, Config, TemplateSection};
 use crate::input::number::VmidNumber;
 use crate::input::problem::{Faults, Problem, shown};
 use crate::input::problem_id::ProblemId;
 use crate::input::resolve::network::{self, StaticAddresses};
 use crate::input::resolve::{entries, nodes_hint, values};
+use crate::input::value::{Bios, Mode};
 use crate::input::walk::{At, Given};
 use crate::input::words::Url;
 use crate::model::desired::{Address, Bake, Network, NodeTarget, TemplateSpec};
@@ -37,8 +38,8 @@ pub(super) fn resolve(config: &Config, nodes: Option<&[NodeTarget]>, faults: &mu
         cpu: section.cpu.0.clone(),
         machine: section.machine.0.clone(),
         bios: match section.bios.value {
-            crate::input::config::Bios::Seabios => "seabios".to_owned(),
-            crate::input::config::Bios::Ovmf => "ovmf".to_owned(),
+            Bios::Seabios => "seabios".to_owned(),
+            Bios::Ovmf => "ovmf".to_owned(),
         },
         keep_images: section.keep_images.value,
         download: section.download.value,
