@@ -13,14 +13,18 @@ use super::survey::{Found, Survey};
 
 pub(crate) fn add(survey: &Survey<'_>, fates: &BTreeMap<MachineId, Fate<'_>>, report: &mut Report) {
     let mut older = Vec::new();
+    let mut waiting = Waiting::new();
     for (id, fate) in fates {
         let Some(machine) = survey.wanted.get(id) else { continue };
         let Fate::Keep(keep) = fate else { continue };
         if existing::is_outdated(survey, &keep.found) {
             older.push(machine.name.clone());
         }
-        pending_reboot(machine, keep, report);
+        pending_reboot(machine, keep, &mut waiting, report);
         wishes(machine, &keep.found, report);
+    }
+    for ((role, fields), machines) in &waiting {
+        report.note("pending-reboot", None, waits(*role, fields, machines));
     }
     older_image(&older, report);
     out_of_scope(survey, report);
@@ -40,26 +44,39 @@ fn older_image(older: &[MachineName], report: &mut Report) {
     report.note("older-image", None, text);
 }
 
-/// Values that are set, or will be by this plan, and come into effect at the next boot only.
-fn pending_reboot(machine: &Machine, keep: &Keep<'_>, report: &mut Report) {
+/// Machines that wait for a boot, by what their note says alike.
+type Waiting = BTreeMap<(Role, Vec<String>), Vec<MachineName>>;
+
+/// Values that are set, or will be by this plan, and come into effect at the next boot only. Machines that do nothing
+/// but wait have a note each; those that the plan changes share one, for their fields say the same.
+fn pending_reboot(machine: &Machine, keep: &Keep<'_>, waiting: &mut Waiting, report: &mut Report) {
     if keep.reboot || keep.stop || !keep.diff.wants_boot() {
         return;
     }
     let late = keep.diff.fields.iter().filter(|field| matches!(field.effect, Effect::Reboot | Effect::NextBoot));
-    let mut fields: Vec<&str> = keep.diff.waiting.iter().chain(late).map(|field| field.field.as_str()).collect();
+    let mut fields: Vec<String> = keep.diff.waiting.iter().chain(late).map(|field| field.field.clone()).collect();
     fields.sort_unstable();
     fields.dedup();
-    let kind = match machine.role {
+    if keep.does_something() {
+        waiting.entry((machine.role, fields)).or_default().push(machine.name.clone());
+    } else {
+        let text = waits(machine.role, &fields, std::slice::from_ref(&machine.name));
+        report.note("pending-reboot", Some(&machine.name), text);
+    }
+}
+
+fn waits(role: Role, fields: &[String], machines: &[MachineName]) -> String {
+    let kind = match role {
         Role::Master => HazardKind::RebootMasters,
         Role::Worker => HazardKind::RebootWorkers,
     };
     let verb = if fields.len() == 1 { "takes" } else { "take" };
-    let text = format!(
-        "{}: {} {verb} effect at its next reboot (--accept {kind} reboots it, rolling)",
-        machine.name,
+    let (whose, them) = if machines.len() == 1 { ("its next reboot", "it") } else { ("their next reboots", "them") };
+    format!(
+        "{}: {} {verb} effect at {whose} (--accept {kind} reboots {them}, rolling)",
+        list(machines),
         fields.join(", ")
-    );
-    report.note("pending-reboot", Some(&machine.name), text);
+    )
 }
 
 /// A machine stays where it is and keeps its id, whatever the manifest says now.

@@ -158,6 +158,13 @@ fn without_consent_values_are_set_and_a_note_says_when() {
         ["k8s-worker-1: memory_mb takes effect at its next reboot (--accept reboot-workers reboots it, rolling)"]
     );
     assert!(plan.hazards.is_empty());
+    desired.machines[4].memory_mb = 8192;
+    assert_eq!(
+        notes(&super::build::plan(&desired, &observed), "pending-reboot"),
+        [
+            "k8s-worker-1, k8s-worker-2: memory_mb takes effect at their next reboots (--accept reboot-workers reboots them, rolling)"
+        ]
+    );
 }
 
 #[test]

@@ -257,6 +257,19 @@ fn silence(shape: &Shape, dice: &mut Dice, observed: &mut Observed) {
             }
         }
     }
+    for realm in observed.realms.values_mut() {
+        if dice.chance(shape.trouble / 10) {
+            // `/etc/pve` was not mounted, or not read whole.
+            realm.existence_known = false;
+        }
+        for guest in realm.guests.values_mut() {
+            if let Guest::Vm(vm) = guest
+                && dice.chance(shape.trouble / 50)
+            {
+                vm.config = None;
+            }
+        }
+    }
     let answered = observed.nodes.values().filter(|state| matches!(state, NodeState::Answered(_))).count();
     if answered * 2 <= shape.nodes && observed.realms.values().any(|realm| realm.cluster.is_some()) {
         // Most of a cluster is gone: without an answer it is no realm, else one without quorum.

@@ -102,8 +102,11 @@ proptest! {
         let member = |name: &NodeName| {
             case.observed.realms.values().any(|realm| realm.members.values().any(|m| m.node.as_ref() == Some(name)))
         };
+        let unread = |realm: &Realm| realm.guests.values().filter_map(Guest::vm).any(|vm| vm.config.is_none());
         let blind = case.desired.nodes.iter().any(|node| case.observed.facts(&node.name).is_none() && !member(&node.name))
-            || case.observed.realms.values().any(|realm| !realm.existence_known);
+            || case.observed.realms.values().any(|realm| !realm.existence_known || unread(realm));
+        let held = plan.checks.iter().any(|check| check.id == "existence-unknown");
+        prop_assert!(blind || !held, "held back without a reason");
         let makes = plan.changes.iter().any(|change| {
             change.action == ChangeAction::Create && matches!(change.target, Target::Machine { .. })
         });
