@@ -57,7 +57,8 @@ uptime_s() {
 }
 
 bake() { # VMID TIMEOUT
-  read_console "$1" &
+  # Its words on being ended are none of the log's.
+  read_console "$1" 2>/dev/null &
   console=$!
   (umask 022 && exec qm start "$1")
   code=$?
