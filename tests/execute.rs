@@ -6,6 +6,8 @@
 mod apply;
 #[path = "execute/changes.rs"]
 mod changes;
+#[path = "execute/chaos.rs"]
+mod chaos;
 #[path = "execute/cluster.rs"]
 mod cluster;
 #[path = "execute/crash.rs"]

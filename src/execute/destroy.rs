@@ -35,8 +35,8 @@ impl<R: Remote> StepRun<R> {
             self.stop(mark, SHUTDOWN_S).await?;
         }
         let own = self.volumes_of(&config).await?;
-        self.destroy(mark).await?;
         self.remove_snippet(&config).await?;
+        self.destroy(mark).await?;
         // A volume that could not be removed is only a warning to `qm destroy` (contract §7). What its config did not name
         // may be anybody's: said, not touched.
         for (storage, volumes) in own {
@@ -80,8 +80,8 @@ impl<R: Remote> StepRun<R> {
                 let ended = self.qm("unlock", commands::unlock(self.step.vmid)).await?;
                 self.settle(&ended).await;
             }
-            self.destroy(mark).await?;
             self.remove_snippet(config).await?;
+            self.destroy(mark).await?;
         }
         for storage in storages {
             let left = self.volumes(&storage).await?;

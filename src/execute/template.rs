@@ -173,11 +173,11 @@ impl<R: Remote> StepRun<R> {
             mode: 0o644,
             content: PutContent::Bytes(bake.document.clone().into_bytes()),
         };
-        self.unlocked(&bake.mark).await?;
-        self.node.put(&file).await?;
         let set = commands::bake_settings(bake);
         let none = BTreeSet::new();
+        // The config names the snippet before it is there and until it is gone: an interrupted bake leaves none unnoticed.
         self.set_step(&bake.mark, &set, &none, &none).await?;
+        self.node.put(&file).await?;
 
         self.progress("baking: starting", None);
         let work = Work::Bake { vmid: self.step.vmid, timeout_s: bake.timeout_s };
@@ -188,14 +188,13 @@ impl<R: Remote> StepRun<R> {
         if running {
             self.stop(&bake.mark, super::destroy::HARDLY_S).await?;
         }
+        self.node.remove(&bake.snippet_path).await?;
         if running || ended.exit != Some(0) || outcome != BakeOutcome::Ok {
-            self.node.remove(&bake.snippet_path).await?;
             return Err(self.bake_failure(bake, &ended, &outcome, &console).into());
         }
         self.progress("baking: cleaning up", None);
         let delete: BTreeSet<String> = set.into_keys().collect();
         self.set_step(&bake.mark, &Settings::new(), &delete, &none).await?;
-        self.node.remove(&bake.snippet_path).await?;
         self.settle(&ended).await;
         Ok(())
     }

@@ -112,7 +112,12 @@ impl Cluster {
         };
         let mut answers = BTreeMap::new();
         for target in &self.desired.nodes {
-            let bytes = self.remote.observe(&target.name, &ask).await.unwrap();
+            let bytes = loop {
+                // Cut in the middle: a read is simply made again.
+                if let Ok(bytes) = self.remote.observe(&target.name, &ask).await {
+                    break bytes;
+                }
+            };
             answers.insert(target.name.clone(), Ok(report::parse(NONCE, &bytes).unwrap()));
         }
         let digest = image_server::digest(image_server::file_name(&template.image_url));
