@@ -24,7 +24,8 @@ pub(crate) fn add(survey: &Survey<'_>, fates: &BTreeMap<MachineId, Fate<'_>>, re
         wishes(machine, &keep.found, report);
     }
     for ((role, fields), machines) in &waiting {
-        report.note("pending-reboot", None, waits(*role, fields, machines));
+        let alone = machines.first().filter(|_| machines.len() == 1);
+        report.note("pending-reboot", alone, waits(*role, fields, machines));
     }
     older_image(&older, report);
     out_of_scope(survey, report);
