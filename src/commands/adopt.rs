@@ -28,7 +28,7 @@ pub async fn adopt(ui: &Ui, global: &Global, args: &Adopt) -> Result<Exit, Stop>
 async fn take(ui: &Ui, session: &Session, args: &Adopt, approval: Approval) -> Result<Exit, Stop> {
     let desired = &session.loaded.desired;
     let machine = wanted(session, "adopt", &args.machine)?;
-    let observed = look::look(ui, session).await;
+    let observed = look::look(ui, session).await?;
     let vmid = Vmid(args.vmid);
     refuse_second(session, &observed, machine, vmid)?;
     let (realm, node, vm, config) = the_vm(&observed, vmid)?;
@@ -65,7 +65,7 @@ pub async fn disown(ui: &Ui, global: &Global, args: &Disown) -> Result<Exit, Sto
 /// By name, also of machines that the manifest doesn't list any more.
 async fn give_up(ui: &Ui, session: &Session, args: &Disown, approval: Approval) -> Result<Exit, Stop> {
     let cluster = &session.loaded.desired.cluster;
-    let observed = look::look(ui, session).await;
+    let observed = look::look(ui, session).await?;
     let found = observed.managed(cluster).find_map(|(_, _, vm, mark)| match &mark.subject {
         MarkSubject::Machine(id) if id.name(cluster).as_str() == args.machine => Some(vm.vmid),
         MarkSubject::Machine(_) | MarkSubject::Template => None,

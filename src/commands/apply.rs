@@ -31,7 +31,7 @@ async fn go(ui: &Ui, session: &Session, args: &Args, approval: Approval) -> Resu
     let document = args.plan.as_deref().map(saved::read).transpose()?;
     let interrupt = interrupts::catch(ui);
     let observed = tokio::select! {
-        observed = look::look(ui, session) => observed,
+        observed = look::look(ui, session) => observed?,
         () = interrupts::first(interrupt.clone()) => return Ok(Exit::Interrupted),
     };
     let plan = match &document {
@@ -48,7 +48,7 @@ async fn go(ui: &Ui, session: &Session, args: &Args, approval: Approval) -> Resu
     }
     // What an earlier run had left running is done: what follows from it is planned now.
     ui.talk("What an earlier run had begun is done; planning what is left.");
-    let observed = look::look(ui, session).await;
+    let observed = look::look(ui, session).await?;
     let plan = planner::plan(&session.loaded.desired, &observed, &options);
     run::plan(ui, session, &observed, &plan, &args.running, approval, interrupt).await
 }

@@ -26,7 +26,7 @@ async fn go(ui: &Ui, session: &Session, args: &Args, approval: Approval) -> Resu
         ..PlanOptions::default()
     };
     let interrupt = interrupts::catch(ui);
-    let observed = look::look(ui, session).await;
+    let observed = look::look(ui, session).await?;
     let plan = planner::plan(&session.loaded.desired, &observed, &options);
     run::plan(ui, session, &observed, &plan, &args.running, approval, interrupt).await
 }

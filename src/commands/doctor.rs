@@ -13,6 +13,7 @@ pub async fn run(ui: &Ui, global: &Global, args: &Args) -> Result<Exit, Stop> {
     let session = session::open(global)?;
     let observed = look::look(ui, &session).await;
     session.nodes.close().await;
+    let observed = observed?;
     let desired = &session.loaded.desired;
     let plan = planner::plan(desired, &observed, &PlanOptions::default());
     // Every node, also those that nothing is to be done on; then what stands against the machines.

@@ -1,5 +1,7 @@
 //! Verbs that edit the manifest and then apply: the edit shown as a diff, written whole or not at all.
 
+use std::path::Path;
+
 use similar::{ChangeTag, TextDiff};
 
 use super::run::{self, Approval};
@@ -75,8 +77,22 @@ pub async fn go(
     let approval = if edit.auto_approve { Approval::Given } else { Approval::Ask };
     run::can_approve(ui, approval, edit.running.format)?;
     let session = session::with(global, edited.new)?;
+    let done = apply(ui, &session, &path, edit, approval, only, prune).await;
+    session.nodes.close().await;
+    done
+}
+
+async fn apply(
+    ui: &Ui,
+    session: &Session,
+    path: &Path,
+    edit: &Edit,
+    approval: Approval,
+    only: Vec<MachineName>,
+    prune: bool,
+) -> Result<Exit, Stop> {
     let interrupt = interrupts::catch(ui);
-    let observed = look::look(ui, &session).await;
+    let observed = look::look(ui, session).await?;
     let options = PlanOptions {
         only: only.into_iter().collect(),
         prune,
@@ -86,18 +102,11 @@ pub async fn go(
     let plan = planner::plan(&session.loaded.desired, &observed, &options);
     let text = session.loaded.manifest.text.clone();
     let before_running = || {
-        files::write_atomically(&path, text.as_bytes(), files::Readers::Everybody)?;
+        files::write_atomically(path, text.as_bytes(), files::Readers::Everybody)?;
         ui.talk(&format!("{} is changed.", path.display()));
         Ok(())
     };
-    let done =
-        run::plan_after(ui, &session, &observed, &plan, &edit.running, approval, interrupt, before_running).await;
-    close(&session).await;
-    done
-}
-
-async fn close(session: &Session) {
-    session.nodes.close().await;
+    run::plan_after(ui, session, &observed, &plan, &edit.running, approval, interrupt, before_running).await
 }
 
 /// A unified diff with three lines around each change.

@@ -14,6 +14,7 @@ pub async fn run(ui: &Ui, global: &Global, args: &Args) -> Result<Exit, Stop> {
     let desired = &session.loaded.desired;
     let observed = look::look(ui, &session).await;
     session.nodes.close().await;
+    let observed = observed?;
     let plan = planner::plan(desired, &observed, &PlanOptions::default());
     let name = MachineName::new(&args.machine);
     let Some(explanation) = planner::explain::explain(desired, &observed, &plan, &name) else {

@@ -27,7 +27,7 @@ async fn print(ui: &Ui, session: &Session, args: &Args) -> Result<Exit, Stop> {
     let machines = match &args.observed {
         Some(path) => execute::as_observed(desired, &look::saved(path)?.0),
         None => {
-            let observed = look::look(ui, session).await;
+            let observed = look::look(ui, session).await?;
             let options = GlanceOptions { keys: keys.clone(), known_hosts: Some(file.clone()) };
             execute::glance(desired, &observed, Arc::clone(&session.nodes), options).await
         }

@@ -9,14 +9,15 @@ use super::run::seed;
 use super::session::Session;
 use crate::error::Fault;
 use crate::image::{self, ChecksumSource};
-use crate::model::observed::Observed;
+use crate::model::ids::NodeName;
+use crate::model::observed::{NodeState, Observed};
 use crate::observe::{self, ObserveOptions};
 use crate::render::{self, answered};
 use crate::sandbox::demo;
 use crate::ui::Ui;
 
-/// One round trip a node. A silent node is a fact of the result, not an error.
-pub async fn look(ui: &Ui, session: &Session) -> Observed {
+/// One round trip a node. A silent node is a fact of the result; where all are silent there is nothing to say.
+pub async fn look(ui: &Ui, session: &Session) -> Result<Observed, Stop> {
     let began = Instant::now();
     let desired = &session.loaded.desired;
     let image_url = desired.template.image_url.clone();
@@ -34,8 +35,9 @@ pub async fn look(ui: &Ui, session: &Session) -> Observed {
         nonce: format!("{:016x}", seed()),
     };
     let observed = observe::observe(&session.nodes, desired, &options).await;
+    nobody(&observed)?;
     ui.talk(&answered::answered(&observed, began.elapsed().as_secs_f64(), session.sandbox.is_some()));
-    observed
+    Ok(observed)
 }
 
 /// A saved observation, and how old it is in seconds.
@@ -57,4 +59,17 @@ pub fn saved(path: &std::path::Path) -> Result<(Observed, f64), Stop> {
     let age = jiff::Timestamp::now().as_second() - observed.taken_at;
     #[allow(clippy::cast_precision_loss)] // seconds of an age
     Ok((observed, age.max(0) as f64))
+}
+
+/// Every node's silence as an error of its own, when no node answered at all.
+fn nobody(observed: &Observed) -> Result<(), Stop> {
+    let fault = |(node, state): (&NodeName, &NodeState)| match state {
+        NodeState::Answered(_) => None,
+        NodeState::Silent(silence) => {
+            let fault = Fault::new("node-unreachable", format!("{node}: {}", silence.reason), silence.hint.clone());
+            Some(if silence.detail.is_empty() { fault } else { fault.with_detail(silence.detail.clone()) })
+        }
+    };
+    let faults: Vec<Fault> = observed.nodes.iter().filter_map(fault).collect();
+    if faults.len() == observed.nodes.len() { Err(Stop::Faults(faults)) } else { Ok(()) }
 }

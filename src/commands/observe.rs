@@ -11,6 +11,7 @@ pub async fn run(ui: &Ui, global: &Global) -> Result<Exit, Stop> {
     let session = session::open(global)?;
     let observed = look::look(ui, &session).await;
     session.nodes.close().await;
+    let observed = observed?;
     ui.data(&render::observation::write(&observed))?;
     Ok(Exit::Success)
 }

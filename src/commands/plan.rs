@@ -17,11 +17,12 @@ use crate::ui::Ui;
 pub async fn run(ui: &Ui, global: &Global, args: &Args) -> Result<Exit, Stop> {
     let session = session::open(global)?;
     let options = planning::options(&args.planning, &session.loaded.desired)?;
-    let (observed, age) = match &args.observed {
-        Some(path) => look::saved(path).map(|(observed, age)| (observed, Some(age)))?,
-        None => (look::look(ui, &session).await, None),
+    let looked = match &args.observed {
+        Some(path) => look::saved(path).map(|(observed, age)| (observed, Some(age))),
+        None => look::look(ui, &session).await.map(|observed| (observed, None)),
     };
     session.nodes.close().await;
+    let (observed, age) = looked?;
     let plan = planner::plan(&session.loaded.desired, &observed, &options);
     let view = PlanView {
         sandbox: session.sandbox.is_some(),

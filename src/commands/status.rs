@@ -44,7 +44,7 @@ async fn watch(ui: &Ui, session: &Session, args: &Args) -> Result<Exit, Stop> {
 
 async fn once(ui: &Ui, session: &Session, args: &Args, options: GlanceOptions) -> Result<Exit, Stop> {
     let desired = &session.loaded.desired;
-    let observed = look::look(ui, session).await;
+    let observed = look::look(ui, session).await?;
     let machines = execute::glance(desired, &observed, Arc::clone(&session.nodes), options).await;
     let plan = planner::plan(desired, &observed, &PlanOptions::default());
     let rows = status::rows(&plan, &observed, &machines);

@@ -37,7 +37,7 @@ pub async fn run(ui: &Ui, global: &Global, args: &Args) -> Result<Exit, Stop> {
     let session = first_look(global, &facts)?;
     let observed = look::look(ui, &session).await;
     session.nodes.close().await;
-    fill(&mut facts, args, &observed, &session)?;
+    fill(&mut facts, args, &observed?, &session)?;
     let (config, manifest) = (text::config(&facts), text::manifest(&facts));
     // What is written must be what the next command accepts.
     input::parse(&source(&config_path, &config), &source(&manifest_path, &manifest), &input::Env::current())?;
