@@ -5,7 +5,7 @@ use super::session::{self, Session};
 use super::{Stop, interrupts, look, planning, saved};
 use crate::cli::{Apply as Args, Global, Planning, TextOrJson};
 use crate::error::{Exit, Fault};
-use crate::model::plan::Action;
+use crate::model::plan::{Action, Plan};
 use crate::planner;
 use crate::remote::Remote as _;
 use crate::render::saved::expect;
@@ -41,16 +41,25 @@ async fn go(ui: &Ui, session: &Session, args: &Args, approval: Approval) -> Resu
     if let Some(expected) = &args.expect {
         expect(&plan, expected)?;
     }
-    let exit = run::plan(ui, session, &observed, &plan, &args.running, approval, interrupt.clone()).await?;
-    let attached = plan.steps.iter().any(|step| matches!(step.action, Action::Attach { .. }));
-    if exit != Exit::Success || !attached || document.is_some() {
-        return Ok(exit);
+    let mut exit = run::plan(ui, session, &observed, &plan, &args.running, approval, interrupt.clone()).await?;
+    let mut attached = has_attached(&plan);
+    // A template and a machine that is cloned from it: two rounds. More would be another run's doing.
+    for _ in 0..3 {
+        if exit != Exit::Success || !attached || document.is_some() {
+            break;
+        }
+        // What an earlier run had left running is done: what follows from it is planned now.
+        ui.talk("What an earlier run had begun is done; planning what is left.");
+        let observed = look::look(ui, session).await?;
+        let plan = planner::plan(&session.loaded.desired, &observed, &options);
+        attached = has_attached(&plan);
+        exit = run::plan(ui, session, &observed, &plan, &args.running, approval, interrupt.clone()).await?;
     }
-    // What an earlier run had left running is done: what follows from it is planned now.
-    ui.talk("What an earlier run had begun is done; planning what is left.");
-    let observed = look::look(ui, session).await?;
-    let plan = planner::plan(&session.loaded.desired, &observed, &options);
-    run::plan(ui, session, &observed, &plan, &args.running, approval, interrupt).await
+    Ok(exit)
+}
+
+fn has_attached(plan: &Plan) -> bool {
+    plan.steps.iter().any(|step| matches!(step.action, Action::Attach { .. }))
 }
 
 /// What `apply FILE` doesn't take: the file says it all.

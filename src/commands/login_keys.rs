@@ -7,7 +7,9 @@ use std::process::Stdio;
 use tokio::process::Command;
 
 use crate::execute::LoginKeys;
-use crate::model::desired::Desired;
+use crate::model::desired::{Desired, SshCheck};
+use crate::model::plan::{Action, Plan, Step};
+use crate::ui::Ui;
 
 /// Looks at `readiness_check.ssh_private_key_path`, the SSH agent and `ssh_private_key_path`, in this order.
 pub async fn find(desired: &Desired) -> LoginKeys {
@@ -28,6 +30,19 @@ pub async fn find(desired: &Desired) -> LoginKeys {
     }
     keys.agent = public_of_agent().await.iter().any(|key| wanted.contains(key));
     keys
+}
+
+/// Says before anything runs where readiness will end for want of a key.
+///
+/// Not part of the plan: the same plan must have the same digest on every computer.
+pub async fn warn_of_none(ui: &Ui, plan: &Plan, desired: &Desired) {
+    let logs_in = |step: &Step| matches!(&step.action, Action::Ready(ready) if ready.ssh != SshCheck::Off);
+    if plan.steps.iter().any(logs_in) && find(desired).await.is_empty() {
+        ui.talk(
+            "No private key at hand for the machines' public keys: readiness will end at \"host key matches on port 22\" \
+             (see readiness_check.ssh_private_key_path).",
+        );
+    }
 }
 
 /// Type and base64 of a public key line; its comment and options don't tell keys apart.

@@ -1,7 +1,7 @@
 //! `pvekube plan`: what would change, and why.
 
 use super::session::{self, Session};
-use super::{Stop, files, look, planning, saved};
+use super::{Stop, files, login_keys, look, planning, saved};
 use crate::cli::{Global, Plan as Args, PlanFormat};
 use crate::error::{Exit, Fault};
 use crate::model::observed::Observed;
@@ -35,6 +35,7 @@ pub async fn run(ui: &Ui, global: &Global, args: &Args) -> Result<Exit, Stop> {
         PlanFormat::Json => plan_json(&view),
         PlanFormat::Markdown => plan_markdown(&view),
     })?;
+    login_keys::warn_of_none(ui, &plan, &session.loaded.desired).await;
     if args.github {
         tell_github(ui, &view)?;
     }

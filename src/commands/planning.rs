@@ -15,7 +15,9 @@ pub fn options(planning: &Planning, desired: &Desired) -> Result<PlanOptions, St
     let mut faults = Vec::new();
     let mut names = |flag: &str, given: &[String]| -> BTreeSet<MachineName> {
         for name in given {
-            if !desired.machines.iter().any(|machine| machine.name.as_str() == name) {
+            // With --prune the name may be of a machine that the manifest no longer lists.
+            let may_be_gone = flag == "--only" && planning.prune;
+            if !may_be_gone && !desired.machines.iter().any(|machine| machine.name.as_str() == name) {
                 faults.push(unknown_machine(flag, name, desired));
             }
         }

@@ -78,6 +78,7 @@ pub async fn plan_after(
         before_running()?;
         return Ok(incomplete);
     }
+    login_keys::warn_of_none(ui, plan, &session.loaded.desired).await;
     if approval == Approval::Ask
         && !ui.confirm("Do you want to perform these actions?", "pvekube will do what is shown above.")
     {
