@@ -14,6 +14,9 @@ use std::time::{Duration, Instant};
 /// Our folder's path plus the socket's name (46 bytes with ssh's temporary suffix) must fit into a Unix socket's 107.
 const LONGEST: usize = 60;
 
+/// Before the name of a folder whose lock is not held yet.
+const UNLOCKED: &str = "new-";
+
 /// Runs (and `Ssh`s within one run) that could share a process id.
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
@@ -41,16 +44,19 @@ impl ControlFolder {
     pub(crate) fn make_in(base: &Path, prefix: &str, uid: u32) -> io::Result<Self> {
         remove_stale(base, prefix, uid);
         loop {
-            let n = COUNT.fetch_add(1, Ordering::Relaxed);
-            let path = base.join(format!("{prefix}{}-{n}", std::process::id()));
-            match DirBuilder::new().mode(0o700).create(&path) {
-                Ok(()) => {}
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
+            let name = format!("{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+            // It gets its name when its lock is held: another run must never see it unlocked.
+            let unlocked = base.join(format!("{prefix}{UNLOCKED}{name}"));
+            DirBuilder::new().mode(0o700).create(&unlocked)?;
+            let lock = File::create(unlocked.join("lock"))?;
+            lock.lock()?;
+            let path = base.join(format!("{prefix}{name}"));
+            match fs::rename(&unlocked, &path) {
+                Ok(()) => return Ok(Self { path, _lock: lock }),
+                // A dead run of the same process id left it, and somebody sweeps it up right now.
+                Err(_) if path.exists() => fs::remove_dir_all(&unlocked)?,
                 Err(error) => return Err(error),
             }
-            let lock = File::create(path.join("lock"))?;
-            lock.lock()?;
-            return Ok(Self { path, _lock: lock });
         }
     }
 
@@ -89,25 +95,34 @@ fn private_folder(path: &Path, uid: u32) -> io::Result<()> {
 fn remove_stale(base: &Path, prefix: &str, uid: u32) {
     for entry in fs::read_dir(base).into_iter().flatten().flatten() {
         let path = entry.path();
-        let ours = entry
-            .file_name()
-            .to_string_lossy()
-            .strip_prefix(prefix)
-            .is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-'));
+        let name = entry.file_name();
+        let Some(name) = name.to_str().and_then(|name| name.strip_prefix(prefix)) else { continue };
         let Ok(found) = fs::symlink_metadata(&path) else { continue };
-        if !ours || !found.is_dir() || found.uid() != uid {
+        if !found.is_dir() || found.uid() != uid {
             continue;
         }
-        // Without a lock file it is being made right now, or was left in that instant; an hour tells.
-        let free = match File::open(path.join("lock")) {
-            Ok(lock) => lock.try_lock().is_ok(),
-            Err(_) => found.modified().is_ok_and(|at| at.elapsed().is_ok_and(|age| age.as_secs() > 3600)),
+        let dead = match name.strip_prefix(UNLOCKED) {
+            // It is being made right now, or was left in that instant; an hour tells.
+            Some(name) if is_run(name) => {
+                found.modified().is_ok_and(|at| at.elapsed().is_ok_and(|age| age.as_secs() > 3600))
+            }
+            None if is_run(name) => match File::open(path.join("lock")) {
+                Ok(lock) => lock.try_lock().is_ok(),
+                // Its removal was broken off.
+                Err(error) => error.kind() == io::ErrorKind::NotFound,
+            },
+            Some(_) | None => false,
         };
-        if free {
+        if dead {
             end_masters(&path);
             let _ = fs::remove_dir_all(&path);
         }
     }
+}
+
+/// `<process id>-<count>`.
+fn is_run(name: &str) -> bool {
+    name.split_once('-').is_some_and(|(pid, count)| pid.parse::<u32>().is_ok() && count.parse::<u32>().is_ok())
 }
 
 /// Asks every master that still listens in `folder` to end.
@@ -176,6 +191,18 @@ mod tests {
         assert_eq!(fs::metadata(folder.path()).unwrap().mode() & 0o777, 0o700);
         drop(folder);
         assert_eq!(folders(base.path()), Vec::<String>::new());
+    }
+
+    #[test]
+    fn runs_that_begin_at_once_leave_each_other_alone() {
+        let base = tempfile::tempdir().unwrap();
+        let made = std::thread::scope(|scope| {
+            let make = || (0..50).map(|_| ControlFolder::make_in(base.path(), "", uid()).unwrap()).collect::<Vec<_>>();
+            let threads: Vec<_> = (0..4).map(|_| scope.spawn(make)).collect();
+            threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect::<Vec<_>>()
+        });
+        assert!(made.iter().all(|folder| folder.path().join("lock").exists()));
+        assert_eq!(folders(base.path()).len(), made.len());
     }
 
     #[test]

@@ -38,7 +38,7 @@ case $1 in
     until [ -e "$ROOT/started-$2" ]; do sleep 0.02; done
     ;;
   agent) # VMID COMMAND
-    mkdir "$ROOT/agent-$2" && echo "in $2" >>"$ROOT/agents"
+    mkdir "$ROOT/agent-$2"
     while [ -e "$ROOT/hold" ]; do sleep 0.05; done
     rmdir "$ROOT/agent-$2"
     echo "$3 of $2"
