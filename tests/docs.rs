@@ -122,7 +122,9 @@ fn the_commands_run_on_the_sandbox() {
     // As in the docs, but on the sandbox, and with nobody to ask.
     let wrapper = format!(
         "#!/bin/sh\ncase \"$1\" in\napply) for word; do case $word in *.json|--auto-approve) yes=;; esac; done\n       extra=${{yes---auto-approve}} ;;\n\
-         create|scale|remove) extra=--auto-approve ;;\nesac\nexec '{PVEKUBE}' \"$@\" --sandbox $extra\n"
+         create|scale|remove) extra=--auto-approve ;;\nesac\n\
+         case \" $* \" in *' --sandbox'*) sandbox= ;; *) sandbox=--sandbox ;; esac\n\
+         exec '{PVEKUBE}' \"$@\" $sandbox $extra\n"
     );
     let bin = dir.path().join("bin");
     fs::create_dir(&bin).unwrap();

@@ -208,7 +208,7 @@ async fn write(
     text: &str,
     question: &str,
 ) -> Result<(), Stop> {
-    if approval == Approval::Ask && !ui.confirm(question, "Only its Notes are changed.") {
+    if approval == Approval::Ask && !ui.confirm(question, "Only its Notes are changed.").await {
         return Err(Fault::new("cancelled", "nothing was changed", "run it again and answer yes").into());
     }
     execute::write_notes(&*session.nodes, of, text, run::seed()).await.map_err(|failure| {

@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 use tokio::sync::{mpsc, watch};
 
 use super::session::Session;
-use super::{Stop, files, login_keys};
+use super::{Stop, files, interrupts, login_keys};
 use crate::cli::{Running, TextOrJson};
 use crate::error::{Exit, Fault};
 use crate::execute::{self, ApplyOptions, Interrupt, LocalImage, LocalImageAsk};
@@ -79,11 +79,15 @@ pub async fn plan_after(
         return Ok(incomplete);
     }
     login_keys::warn_of_none(ui, plan, &session.loaded.desired).await;
-    if approval == Approval::Ask
-        && !ui.confirm("Do you want to perform these actions?", "pvekube will do what is shown above.")
-    {
-        ui.warn("Apply cancelled.");
-        return Ok(Exit::Failure);
+    if approval == Approval::Ask {
+        let yes = tokio::select! {
+            yes = ui.confirm("Do you want to perform these actions?", "pvekube will do what is shown above.") => yes,
+            () = interrupts::first(interrupt.clone()) => return Ok(Exit::Interrupted),
+        };
+        if !yes {
+            ui.warn("Apply cancelled.");
+            return Ok(Exit::Failure);
+        }
     }
     before_running()?;
     let outcome = execute(ui, session, observed, plan, running, interrupt).await?;

@@ -113,11 +113,13 @@ impl Ui {
         self.can_ask
     }
 
-    /// Asks on the terminal; only `yes` is a yes. End of input is a no.
-    pub fn confirm(&self, question: &str, explanation: &str) -> bool {
+    /// Asks on the terminal; only `yes` is a yes. End of input is a no. May be dropped while it waits (Ctrl-C): the read
+    /// then goes on in its own thread, which nobody awaits.
+    pub async fn confirm(&self, question: &str, explanation: &str) -> bool {
         self.warn(&prompt::text(question, explanation, self.err));
         self.lock().above(b"  Enter a value: ");
-        let answer = prompt::read_line(&mut std::io::stdin().lock());
+        let read = tokio::task::spawn_blocking(|| prompt::read_line(&mut std::io::stdin().lock()));
+        let answer = read.await.unwrap_or_default();
         self.lock().above(b"\n");
         prompt::is_yes(&answer)
     }
