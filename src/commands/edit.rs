@@ -1,5 +1,6 @@
 //! Verbs that edit the manifest and then apply: the edit shown as a diff, written whole or not at all.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use similar::{ChangeTag, TextDiff};
@@ -10,7 +11,7 @@ use super::{Stop, files, interrupts, look};
 use crate::cli::{Edit, Global};
 use crate::error::{Exit, Fault};
 use crate::input::{self, Loaded};
-use crate::model::desired::Desired;
+use crate::model::desired::{Desired, Machine};
 use crate::model::ids::{MachineName, Pool};
 use crate::planner::{self, PlanOptions};
 use crate::remote::Remote as _;
@@ -66,6 +67,7 @@ pub async fn go(
     only: Vec<MachineName>,
     prune: bool,
 ) -> Result<Exit, Stop> {
+    refuse_side_effects(&edited, &only)?;
     let path = session::manifest_path(global);
     let diff = diff(&edited.old.manifest.name, &edited.old.manifest.text, &edited.new.manifest.text);
     ui.data(&diff)?;
@@ -107,6 +109,24 @@ async fn apply(
         Ok(())
     };
     run::plan_after(ui, session, &observed, &plan, &edit.running, approval, interrupt, before_running).await
+}
+
+/// The edit must reach the named machines only: a YAML alias, say, may tie two pools together.
+fn refuse_side_effects(edited: &Edited, only: &[MachineName]) -> Result<(), Fault> {
+    let others = |desired: &Desired| -> BTreeMap<MachineName, Machine> {
+        let others = desired.machines.iter().filter(|machine| !only.contains(&machine.name));
+        // Lines move; that is no change.
+        others.map(|machine| (machine.name.clone(), Machine { place: None, ..machine.clone() })).collect()
+    };
+    let (old, new) = (others(&edited.old.desired), others(&edited.new.desired));
+    let moved = old.keys().chain(new.keys()).find(|name| old.get(*name) != new.get(*name));
+    match moved {
+        None => Ok(()),
+        Some(name) => {
+            let reason = format!("the edit would change {name} too (is there a YAML alias?)");
+            Err(impossible(reason, &edited.old.manifest.name))
+        }
+    }
 }
 
 /// A unified diff with three lines around each change.
