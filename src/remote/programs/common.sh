@@ -47,7 +47,7 @@ qemu_of() { # VMID
 # Sets $file to the real path of a file that is ours to write; refuses all others.
 own_path() { # PATH
   case $1 in
-    *[!A-Za-z0-9/._+@:-]* | */../* | */./* | */.. | */. | */ | *//*) fail 64 "refused: not a plain path: $1" ;;
+    '' | [!/]* | *[!A-Za-z0-9/._+@:-]* | */../* | */./* | */.. | */. | */ | *//*) fail 64 "refused: not a plain path: $1" ;;
     /var/lib/pvekube/?* | /run/pvekube/?*) ;;
     /*/snippets/pvekube-?*) case ${1##*/snippets/} in */*) fail 64 "refused: not a file of ours: $1" ;; esac ;;
     *) fail 64 "refused: not a file of ours: $1" ;;
