@@ -113,8 +113,8 @@ async fn a_hook_that_fails_leaves_the_machine_running() {
     cluster.options.accept = BTreeSet::from([HazardKind::ManyDeletes]);
     // Real programs take real time.
     tokio::time::resume();
-    let hook = |text: &str| Some(Hook { command: ["sh", "-c", text].map(str::to_owned).to_vec(), timeout_s: 60 });
-    cluster.desired.hooks.before_stop = hook("echo \"cannot drain $PVEKUBE_MACHINE\" >&2; exit 1");
+    let command = ["sh", "-c", "echo \"cannot drain $PVEKUBE_MACHINE\" >&2; exit 1"].map(str::to_owned).to_vec();
+    cluster.desired.hooks.before_stop = Some(Hook { command, timeout_s: 60 });
     let applied = cluster.apply().await;
     let StepResult::Failed(failure) = &applied.outcome.steps.values().next().unwrap().result else {
         panic!("{:#?}", applied.outcome)
@@ -133,7 +133,7 @@ async fn a_backup_is_waited_for_as_long_as_the_lock_time_out_says() {
     cluster.desired.machines[0].disk_gb += 1;
     let node = cluster.world.node("pve1").unwrap();
     let (path, text) = (node.conf_path(100), node.read_text(&node.conf_path(100)).unwrap());
-    node.pve_write(&path, &format!("{text}lock: backup\n")).unwrap();
+    node.pve_write(&path, format!("{text}lock: backup\n")).unwrap();
     let impatient = cluster.apply().await;
     assert!(impatient.failures().contains("is locked: backup"), "{}", impatient.failures());
     let unlocking = async {
@@ -185,7 +185,7 @@ async fn a_value_that_somebody_left_pending_is_not_started_by_accident() {
     let cluster = made(ONE_WORKER).await;
     let node = cluster.world.node("pve1").unwrap();
     let text = node.read_text(&node.conf_path(100)).unwrap();
-    node.pve_write(&node.conf_path(100), &format!("{text}\n[PENDING]\ncores: 7\n")).unwrap();
+    node.pve_write(&node.conf_path(100), format!("{text}\n[PENDING]\ncores: 7\n")).unwrap();
     cluster.converge(3).await;
     let (_, observed) = cluster.plan().await;
     let vm = observed.vms().find(|(_, _, vm)| vm.vmid == Vmid(100)).unwrap().2;

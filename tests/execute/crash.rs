@@ -102,7 +102,7 @@ struct Unsteady {
 impl Conditions for Unsteady {
     fn weather(&self, _: &str, request: &'static str) -> Weather {
         let count = self.count.fetch_add(1, Ordering::Relaxed);
-        if request == "observe" || count % self.every != 0 {
+        if request == "observe" || !count.is_multiple_of(self.every) {
             return Weather::Fair;
         }
         let weathers = [Weather::LostBefore, Weather::LostAfter, Weather::Refused, Weather::Slow(7.0), Weather::Frozen];
