@@ -55,8 +55,8 @@ mod tests {
           to host
           its machines k8s-master-3, k8s-worker-2 are unknown, so nothing on them is
             planned
-          next: bring the node back, or plan without it: pvekube plan --without-node
-                pve2
+          next: bring the node back, or plan without it: pvekube plan
+                --without-node pve2
         ");
     }
 }
