@@ -108,15 +108,21 @@ fn out_of_scope(survey: &Survey<'_>, report: &mut Report) {
     }
 }
 
-/// A config that is nothing but `lock: create` may be anybody's: reported, never touched (design: a killed import).
+/// A config that is nothing but its lock, left by a killed `qm create` or `qm destroy` (contract §7), may be anybody's:
+/// reported, never touched.
 fn leftovers(survey: &Survey<'_>, report: &mut Report) {
     for (_, _, vm) in survey.observed.vms() {
         let Some(config) = &vm.config else { continue };
         let nameless = config.get("name").is_none() && config.description.trim().is_empty();
-        if nameless && config.lock() == Some("create") {
+        let verb = match config.lock() {
+            Some("create") => "create",
+            Some("destroyed") => "destroy",
+            Some(_) | None => continue,
+        };
+        if nameless {
             let (vmid, node) = (vm.vmid, &vm.node);
             let text = format!(
-                "VM {vmid} on {node} is only a lock left by a killed `qm create`; if nothing works on it: qm unlock {vmid} && qm destroy {vmid}"
+                "VM {vmid} on {node} is only a lock left by a killed `qm {verb}`; if nothing works on it: qm unlock {vmid} && qm destroy {vmid}"
             );
             report.note("leftover", None, text);
         }

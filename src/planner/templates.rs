@@ -252,15 +252,21 @@ impl Ids {
             self.base_given |= vmid == spec.id;
             self.taken.insert(vmid);
             return match realm.guests.get(&vmid) {
-                Some(_) => (vmid, blocked(realm, vmid, node)),
-                None => (vmid, absent(survey, node, vmid)),
+                Some(_) if !is_being_created(survey, node, vmid) => (vmid, blocked(realm, vmid, node)),
+                Some(_) | None => (vmid, absent(survey, node, vmid)),
             };
         }
-        let above = (spec.id.0.saturating_add(1)..=999_999_999).map(Vmid).find(|id| !self.taken.contains(id));
+        let fits = |id: &Vmid| !self.taken.contains(id) || is_being_created(survey, node, *id);
+        let above = (spec.id.0.saturating_add(1)..=999_999_999).map(Vmid).find(fits);
         let vmid = above.unwrap_or(spec.id);
         self.taken.insert(vmid);
         (vmid, absent(survey, node, vmid))
     }
+}
+
+/// An earlier run's `qm create` works on it: until that is through, the config is nameless and without our mark.
+fn is_being_created(survey: &Survey<'_>, node: &NodeName, vmid: Vmid) -> bool {
+    survey.live_operations(node, vmid).iter().any(|operation| operation.verb == "create")
 }
 
 /// Not there; or not there yet, while an earlier run's image download or `qm create` goes on.

@@ -61,12 +61,13 @@ impl Conditions for Storm {
     }
 }
 
-/// What the plan's note asks the operator for: a killed `qm create` leaves a config that is nothing but its lock.
+/// What the plan's note asks the operator for: a killed `qm create` or `qm destroy` leaves a config
+/// that is nothing but its lock.
 fn remove_nameless(cluster: &Cluster) {
     for node in cluster.world.nodes() {
         for vmid in (100..200).chain(9000..9010) {
             let path = node.conf_path(vmid);
-            if node.read_text(&path).is_ok_and(|text| text.trim() == "lock: create") {
+            if node.read_text(&path).is_ok_and(|text| ["lock: create", "lock: destroyed"].contains(&text.trim())) {
                 node.pve_remove(&path).unwrap();
             }
         }

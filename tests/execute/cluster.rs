@@ -129,7 +129,8 @@ impl Cluster {
         let observed = self.observe().await;
         let plan = plan(&self.desired, &observed, &self.options);
         let refused: Vec<_> = plan.checks.iter().filter(|check| check.verdict == Verdict::Failed).collect();
-        assert!(refused.is_empty(), "{refused:#?}");
+        assert!(refused.is_empty(), "{refused:#?}\n{}", configs(&observed));
+
         (plan, observed)
     }
 
@@ -195,6 +196,12 @@ impl Cluster {
         }
         all
     }
+}
+
+/// Every VM's config, for a message.
+fn configs(observed: &Observed) -> String {
+    let text = |vm: &pvekube::model::observed::Vm| format!("{} on {}: {:?}\n", vm.vmid, vm.node, vm.config);
+    observed.vms().map(|(_, _, vm)| text(vm)).collect()
 }
 
 pub fn options() -> ApplyOptions {
