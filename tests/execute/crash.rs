@@ -144,3 +144,26 @@ async fn a_node_that_loses_power_under_a_running_apply_fails_its_own_steps_only(
         cluster.assert_tidy().await;
     }
 }
+
+/// Killed between its `qm unlock` and its `qm destroy`, a removal leaves a marked VM without lock and disk.
+#[tokio::test(start_paused = true)]
+async fn a_half_made_clone_that_was_already_unlocked_is_still_known_as_one() {
+    let whole = Cluster::new(ONE_WORKER).apply().await.outcome.elapsed_s;
+    let mut found = false;
+    for cut in 0..60 {
+        let cluster = Cluster::new(ONE_WORKER);
+        cut_after(&cluster, whole * f64::from(cut) / 60.0, Blow::PowerLoss).await;
+        let node = cluster.world.node("pve1").unwrap();
+        let path = node.conf_path(100);
+        let Ok(text) = node.read_text(&path) else { continue };
+        if !text.contains("lock: clone") {
+            continue;
+        }
+        found = true;
+        node.pve_write(&path, text.replace("lock: clone\n", "")).unwrap();
+        cluster.converge(3).await;
+        cluster.assert_tidy().await;
+        break;
+    }
+    assert!(found, "no cut fell into the clone");
+}
