@@ -1,7 +1,7 @@
 //! The docs tell the truth: every pvekube command in them that can run on the sandbox is run there, and the README's plan is
 //! what the program prints.
 //!
-//! After a change of the plan's text: `PVEKUBE_WRITE_DOCS=1 cargo test --test docs`.
+//! After a change of the plan's text: `UPDATE_DOCS=1 cargo test --test docs`.
 
 #![allow(clippy::unwrap_used, reason = "a test that can't read the docs has failed")]
 
@@ -192,9 +192,9 @@ fn the_readme_shows_a_real_plan() {
     let (before, rest) = readme.split_once("```text\n").expect("README.md has a text block");
     let (_, after) = rest.split_once("```\n").unwrap();
     let expected = format!("{before}```text\n$ pvekube plan --sandbox\n{plan}```\n{after}");
-    if std::env::var_os("PVEKUBE_WRITE_DOCS").is_some() {
+    if std::env::var_os("UPDATE_DOCS").is_some() {
         fs::write(&path, &expected).unwrap();
         return;
     }
-    assert!(readme == expected, "the README's plan differs: PVEKUBE_WRITE_DOCS=1 cargo test --test docs");
+    assert!(readme == expected, "the README's plan differs: UPDATE_DOCS=1 cargo test --test docs");
 }

@@ -1,6 +1,6 @@
 //! docs/troubleshooting.md is made from the catalogues in the code, and every id in the sources is in a catalogue.
 //!
-//! After a change of a catalogue: `PVEKUBE_WRITE_DOCS=1 cargo test --test troubleshooting`.
+//! After a change of a catalogue: `UPDATE_DOCS=1 cargo test --test troubleshooting`.
 
 #![allow(clippy::unwrap_used, reason = "a test that can't read the sources has failed")]
 
@@ -76,14 +76,11 @@ fn expected() -> String {
 #[test]
 fn the_page_is_made_from_the_code() {
     let path = root().join("docs/troubleshooting.md");
-    if std::env::var_os("PVEKUBE_WRITE_DOCS").is_some() {
+    if std::env::var_os("UPDATE_DOCS").is_some() {
         fs::write(&path, expected()).unwrap();
     }
     let written = fs::read_to_string(&path).unwrap_or_default();
-    assert!(
-        written == expected(),
-        "docs/troubleshooting.md differs: PVEKUBE_WRITE_DOCS=1 cargo test --test troubleshooting"
-    );
+    assert!(written == expected(), "docs/troubleshooting.md differs: UPDATE_DOCS=1 cargo test --test troubleshooting");
 }
 
 #[test]

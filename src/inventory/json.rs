@@ -3,7 +3,6 @@
 use serde_json::json;
 
 use super::Inventory;
-use crate::model::outcome::Stage;
 
 /// Indented, ending in a newline. Machines without a known address have `null` there.
 pub fn json(inventory: &Inventory) -> String {
@@ -18,7 +17,7 @@ pub fn json(inventory: &Inventory) -> String {
             json!({
                 "name": host.name, "role": host.role, "pool": host.id.pool.stem(), "number": host.id.number,
                 "node": host.node, "vmid": host.vmid, "address": host.address, "stage": host.stage,
-                "ready": host.stage == Stage::Login, "user": host.user, "port": host.port,
+                "ready": host.ready, "user": host.user, "port": host.port,
                 "private_key": host.identity, "via": via,
             })
         })

@@ -39,6 +39,8 @@ pub struct Host {
     pub vmid: Vmid,
     pub address: Option<IpAddr>,
     pub stage: Stage,
+    /// As far as readiness goes here: a login, or the host key where no private key is at hand.
+    pub ready: bool,
     pub user: String,
     pub port: u16,
     /// The private key that readiness logs in with, when one is configured.
@@ -74,6 +76,7 @@ impl Inventory {
                 vmid: report.vmid,
                 address: report.address.or(fixed),
                 stage: report.stage,
+                ready: report.ready,
                 user: machine.cloud_init.user.clone(),
                 port: desired.readiness.ssh_port,
                 identity: desired.readiness.private_key.clone(),
