@@ -14,3 +14,5 @@ mod cluster;
 mod crash;
 #[path = "execute/diagnosis.rs"]
 mod diagnosis;
+#[path = "execute/fields.rs"]
+mod fields;

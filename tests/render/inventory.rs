@@ -19,6 +19,7 @@ fn host(id: &str, vmid: u32, address: &str) -> Host {
         vmid: Vmid(vmid),
         address: address.parse().ok(),
         stage: Stage::Login,
+        ready: true,
         user: "ubuntu".to_owned(),
         port: 2200,
         identity: Some("/keys/my key".into()),
