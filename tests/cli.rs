@@ -178,6 +178,52 @@ fn a_day_with_it() {
     assert!(!desk.path(".pvekube-sandbox").exists());
 }
 
+/// Docs promise it: cancelled 1, not ready 1, interrupted 130.
+#[test]
+fn how_an_apply_may_end() {
+    let desk = Desk::new("cluster: k8s\nworkers: {count: 1, size: small}\n");
+    // On a terminal, anything but `yes` cancels.
+    let said = Command::new("script")
+        .args(["-qec", &format!("{PVEKUBE} apply --sandbox"), "/dev/null"])
+        .current_dir(desk.dir.path())
+        .env("HOME", desk.dir.path())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .and_then(|mut child| {
+            std::io::Write::write_all(&mut child.stdin.take().unwrap(), b"no\n")?;
+            child.wait_with_output()
+        })
+        .expect("script (util-linux) gives the program a terminal");
+    let text = String::from_utf8_lossy(&said.stdout);
+    assert_eq!(said.status.code(), Some(1), "{text}");
+    assert!(text.contains("Only 'yes' will be accepted") && text.contains("Apply cancelled."), "{text}");
+
+    // Interrupted: nothing new starts, what runs is awaited; the next run goes on.
+    let child = Command::new(PVEKUBE)
+        .args(["apply", "--sandbox", "--auto-approve"])
+        .current_dir(desk.dir.path())
+        .env("HOME", desk.dir.path())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let begun = || desk.path(".pvekube-sandbox/nodes/pve1/run/pvekube/ops").is_dir();
+    while !begun() {
+        std::thread::yield_now();
+    }
+    let pid = child.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+    let ended = child.wait_with_output().unwrap();
+    assert_eq!(ended.status.code(), Some(130), "{}", String::from_utf8_lossy(&ended.stderr));
+
+    // Not ready in time: the machine is there, and why it is not ready is said.
+    desk.write("config.yaml", &desk.read("config.yaml").replace("timeout_seconds: 300", "timeout_seconds: 1"));
+    let late = desk.run("apply --sandbox --auto-approve").exits(1).says("error[not-ready]");
+    assert!(late.stdout.contains("next:") || late.stderr.contains("next:"), "{}", late.stdout);
+}
+
 #[test]
 fn init_writes_files_that_work() {
     let desk = Desk::new("");
