@@ -145,3 +145,21 @@ fn a_killed_pvekube_is_picked_up_where_it_was() {
         assert_eq!(clones, 1, "made once");
     });
 }
+
+#[test]
+fn an_image_that_is_streamed_from_here_and_one_that_is_wrong() {
+    in_own_namespaces("an_image_that_is_streamed_from_here_and_one_that_is_wrong", || {
+        let lab = Lab::new(Shape::Cluster, &["pve1.lan"]);
+        lab.write("cluster.yaml", ONE_WORKER);
+        let config = std::fs::read_to_string(lab.path("config.yaml")).unwrap();
+        let controller = config.replace("vm_template:\n", "vm_template:\n  download: controller\n");
+        // Other bytes than the checksum list says: refused, and nothing is left that the next run stumbles over.
+        let image = controller.lines().find(|line| line.contains("image_url:")).unwrap();
+        let (before, file) = image.rsplit_once('/').unwrap();
+        lab.write("config.yaml", &controller.replace(image, &format!("{before}/wrong/{file}")));
+        lab.pvekube(&["apply", "--auto-approve"]).exits(1).says("error[image-failed]");
+        lab.write("config.yaml", &controller);
+        lab.pvekube(&["apply", "--auto-approve"]).exits(0).says("Apply complete! 1 added");
+        lab.pvekube(&["plan", "--detailed-exitcode"]).exits(0).says("No changes.");
+    });
+}
