@@ -31,6 +31,7 @@ impl<R: Remote> StepRun<R> {
             return self.unmake(&seen, mark, &self.storage()).await;
         }
         if seen.running {
+            self.spare_this_master().await?;
             self.before_stop(self.known_address()).await?;
             self.stop(mark, SHUTDOWN_S).await?;
         }

@@ -93,7 +93,8 @@ impl<R: Remote> StepRun<R> {
                 };
                 revert.iter().filter(is_pending).map(|key| format!("{key} is still pending")).collect()
             };
-            self.change(&change, pending, |_| (commands::revert(self.step.vmid, revert), Vec::new())).await?;
+            let command = |config: &VmConfig| (commands::revert(self.step.vmid, revert, &config.digest), Vec::new());
+            self.change(&change, pending, command).await?;
         }
         let change = Change { verb: "set", id: "set-failed", what: "could not be configured", mark };
         let unmet = |seen: &Seen| match &seen.config {
@@ -134,6 +135,7 @@ impl<R: Remote> StepRun<R> {
         if !seen.running {
             return Ok(());
         }
+        self.spare_this_master().await?;
         self.before_stop(self.known_address()).await?;
         self.stop(mark, timeout_s).await
     }

@@ -27,6 +27,7 @@ mod notes;
 mod operation;
 mod options;
 mod progress;
+mod quorum;
 mod random;
 mod read_back;
 mod ready;

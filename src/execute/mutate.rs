@@ -112,7 +112,7 @@ impl<R: Remote> StepRun<R> {
         if after.running || keys.is_empty() {
             return Ok(());
         }
-        let ended = self.qm("revert", commands::revert(self.step.vmid, &keys)).await?;
+        let ended = self.qm("revert", commands::revert(self.step.vmid, &keys, &config.digest)).await?;
         self.settle(&ended).await;
         Ok(())
     }

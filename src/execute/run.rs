@@ -15,7 +15,7 @@ use crate::model::desired::Desired;
 use crate::model::ids::{ClusterName, MachineName, NodeName};
 use crate::model::observed::Observed;
 use crate::model::outcome::{EventKind, MachineReport, Stage};
-use crate::model::plan::{Action, Plan, Step, Target};
+use crate::model::plan::{Action, HazardKind, Plan, Step, Target};
 use crate::remote::Remote;
 
 pub(super) struct Run<R> {
@@ -30,6 +30,8 @@ pub(super) struct Run<R> {
     pub(super) interrupt: watch::Receiver<Interrupt>,
     /// The image on the controller, fetched once for all nodes.
     pub(super) local_image: OnceCell<Result<std::path::PathBuf, String>>,
+    /// The plan breaks the masters' quorum, and somebody agreed to that.
+    pub(super) may_break_quorum: bool,
     /// Machines that the plan waits for; only they are reported.
     awaited: BTreeSet<MachineName>,
     machines: Mutex<BTreeMap<MachineName, MachineReport>>,
@@ -63,6 +65,10 @@ impl<R: Remote> Run<R> {
             random,
             interrupt,
             local_image: OnceCell::new(),
+            may_break_quorum: plan
+                .hazards
+                .iter()
+                .any(|hazard| hazard.kind == HazardKind::BreakQuorum && hazard.accepted),
             awaited: awaited.collect(),
             machines: Mutex::default(),
         }

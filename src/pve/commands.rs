@@ -58,9 +58,9 @@ pub fn set(vmid: Vmid, set: &Settings, delete: &BTreeSet<String>, config: &VmCon
     (words, files)
 }
 
-/// Drops pending values.
-pub fn revert(vmid: Vmid, keys: &BTreeSet<String>) -> Vec<String> {
-    args(["set", &vmid.to_string(), "--revert", &joined(keys)])
+/// Drops pending values, if the config is still the one that was read: others may have pending values, too.
+pub fn revert(vmid: Vmid, keys: &BTreeSet<String>, digest: &str) -> Vec<String> {
+    args(["set", &vmid.to_string(), "--digest", digest, "--revert", &joined(keys)])
 }
 
 /// Absolute and grow only. Exit 0 says nothing: read the size back (contract §0.1).
@@ -134,7 +134,7 @@ pub fn of(action: &Action, vmid: Vmid, config: &VmConfig) -> Vec<Command> {
         Action::Set { mark: _, set, delete, revert: dropped } => {
             let mut commands = Vec::new();
             if !dropped.is_empty() {
-                commands.push(plain(revert(vmid, dropped)));
+                commands.push(plain(revert(vmid, dropped, &config.digest)));
             }
             if !set.is_empty() || !delete.is_empty() {
                 commands.push(self::set(vmid, set, delete, config));
