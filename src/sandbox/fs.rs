@@ -42,6 +42,14 @@ impl Fs {
         Fs::Memory(Arc::new(Memory::default()))
     }
 
+    /// A copy of a world in memory that goes its own way; `None`: the world is a folder.
+    pub fn fork(&self) -> Option<Self> {
+        match self {
+            Fs::Memory(memory) => Some(Fs::Memory(Arc::new(memory.fork()))),
+            Fs::Directory(_) => None,
+        }
+    }
+
     /// A world in a real folder, made if it is not there.
     pub fn directory(root: impl Into<PathBuf>) -> io::Result<Self> {
         Ok(Fs::Directory(Arc::new(Directory::open(root.into())?)))

@@ -11,6 +11,7 @@ pub mod guests;
 pub mod image_server;
 pub mod leases;
 pub mod node;
+pub mod power;
 pub mod process;
 pub mod programs;
 pub mod remote;

@@ -198,6 +198,16 @@ impl World {
         Ok(Arc::new(Self::assemble(fs, topology, clock, guests)))
     }
 
+    /// A copy of a world in memory, from this moment on; `None`: the world is a folder. What runs here does not run there,
+    /// but guests do: they are functions of time.
+    pub fn fork(&self, clock: Clock) -> Option<Arc<Self>> {
+        let copy = Self::assemble(self.fs.fork()?, self.topology.clone(), clock, self.guests.clone());
+        *copy.faults.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = self.faults();
+        let counter = *self.counter.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        *copy.counter.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = counter;
+        Some(Arc::new(copy))
+    }
+
     fn assemble(fs: Fs, topology: Topology, clock: Clock, guests: Arc<dyn Guests>) -> Self {
         Self { fs, clock, topology, guests, faults: Mutex::default(), counter: Mutex::default() }
     }

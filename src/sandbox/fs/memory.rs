@@ -137,6 +137,11 @@ impl Memory {
         Ok(())
     }
 
+    /// The same files in a memory of their own; locks are not copied.
+    pub(super) fn fork(&self) -> Self {
+        Self { tree: Mutex::new(self.tree().clone()), ..Self::default() }
+    }
+
     pub(super) fn read(&self, path: &str) -> io::Result<Vec<u8>> {
         let tree = self.tree();
         match tree.get(&*resolve(&tree, path, true)?).map(|entry| &entry.thing) {
