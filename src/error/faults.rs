@@ -166,6 +166,11 @@ pub const FAULTS: &[FaultInfo] = &[
         "Give them to `pvekube plan --out FILE`.",
     ),
     info(
+        "quorum-at-risk",
+        "A master was to be stopped, but too few of the others are in service.",
+        "See to the other masters (`pvekube status`), then apply again.",
+    ),
+    info(
         "resize-failed",
         "The disk does not have the wanted size after `qm disk resize`.",
         "Mend what it said (often space on the storage), then apply again.",
