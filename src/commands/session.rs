@@ -67,7 +67,7 @@ fn sandbox_nodes(dir: &Path, loaded: &Loaded) -> Result<SandboxRemote, Fault> {
         Fault::new(
             "sandbox-folder",
             format!("the sandbox in {} can't be opened: {error}", dir.display()),
-            format!("remove it with: pvekube sandbox reset {}", dir.display()),
+            format!("mend what it names, or start anew: pvekube sandbox reset {}", dir.display()),
         )
     })
 }

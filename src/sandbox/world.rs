@@ -260,6 +260,23 @@ impl World {
         Ok(())
     }
 
+    /// Brings a folder's files in line with its `faults.json`, which somebody may have written since the last run.
+    pub(in crate::sandbox) fn follow_faults(self: &Arc<Self>) -> io::Result<()> {
+        let faults: Faults = match self.fs.read(FAULTS_FILE) {
+            Ok(bytes) => serde_json::from_slice(&bytes)
+                .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, format!("faults.json: {error}")))?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Faults::default(),
+            Err(error) => return Err(error),
+        };
+        for node in self.nodes() {
+            let mounted = !faults.pmxcfs_unmounted.contains(node.name());
+            if mounted != node.exists("/etc/pve/local") {
+                node.mount_pmxcfs(mounted)?;
+            }
+        }
+        self.refresh_members()
+    }
+
     /// Writes every node's `.members` anew (observed §4: a standalone node has neither cluster nor nodelist).
     fn refresh_members(self: &Arc<Self>) -> io::Result<()> {
         self.nodes().iter().try_for_each(SandboxNode::refresh_members)

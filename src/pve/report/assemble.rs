@@ -44,7 +44,11 @@ pub fn assemble(
         silences.into_iter().map(|(name, silence)| (name, NodeState::Silent(silence))).collect();
     for group in &groups {
         for (pve_name, (name, report)) in &group.nodes {
-            nodes.insert(name.clone(), NodeState::Answered(Box::new(facts(&group.id, pve_name, report))));
+            let state = match is_cut_off(group, report) {
+                true => NodeState::Silent(silence::cut_off()),
+                false => NodeState::Answered(Box::new(facts(&group.id, pve_name, report))),
+            };
+            nodes.insert(name.clone(), state);
         }
     }
     Observed { taken_at, nodes, realms, upstream }
@@ -88,6 +92,11 @@ fn facts(realm: &RealmId, pve_name: &PveName, report: &NodeReport) -> NodeFacts 
 fn is_quorate(report: &NodeReport) -> bool {
     let says = report.members.as_ref().is_ok_and(|m| m.cluster.as_ref().is_none_or(|cluster| cluster.quorate));
     says && report.mount == Mount::Mounted { writable: true }
+}
+
+/// On the wrong side of a split: others of its cluster have the quorum that it lacks.
+fn is_cut_off(group: &Group<'_>, report: &NodeReport) -> bool {
+    !is_quorate(report) && group.nodes.values().any(|(_, other)| is_quorate(other))
 }
 
 /// The tree was read whole: every listed VM's file, at the node where the list has it.
@@ -174,6 +183,7 @@ fn guests(group: &Group<'_>, report: &NodeReport) -> BTreeMap<Vmid, Guest> {
 fn vm(group: &Group<'_>, report: &NodeReport, vmid: Vmid, node: &PveName) -> Guest {
     let config = report.configs.get(&vmid).filter(|seen| seen.node == *node);
     let power = match group.nodes.get(node) {
+        Some((_, own)) if is_cut_off(group, own) => Power::Unknown,
         Some((_, own)) if own.running.contains(&vmid) => Power::Running,
         Some(_) => Power::Stopped,
         None => Power::Unknown,

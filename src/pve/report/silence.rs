@@ -57,6 +57,15 @@ pub(super) fn of(report: &NodeReport) -> Option<Silence> {
     None
 }
 
+/// It answered, but other members have the quorum and do not see it.
+pub(super) fn cut_off() -> Silence {
+    Silence {
+        reason: "it has no quorum while other members of its cluster have: it is cut off from them".to_owned(),
+        hint: "look at its cluster network: pvecm status, then journalctl -u corosync".to_owned(),
+        detail: "/etc/pve is read-only there".to_owned(),
+    }
+}
+
 impl From<&ReportError> for Silence {
     fn from(error: &ReportError) -> Self {
         Silence {

@@ -58,6 +58,7 @@ fn open_layout(folder: &Path, layout: &Layout) -> io::Result<SandboxRemote> {
         }
         Err(error) => return Err(error),
     };
+    world.follow_faults()?;
     for (network, range) in &layout.dhcp {
         leases::set_range(&world.fs, network, range.clone())?;
     }

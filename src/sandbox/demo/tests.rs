@@ -66,3 +66,26 @@ async fn it_persists_grows_with_the_config_and_is_removed() {
     std::fs::create_dir(&dir).unwrap();
     assert!(reset(&dir).is_err(), "no sandbox: left alone");
 }
+
+#[tokio::test]
+async fn faults_written_into_the_file_between_two_runs_take_effect() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("w");
+    let three = layout(&["pve1", "pve2", "pve3"]);
+    open_layout(&dir, &three).unwrap();
+    let with = |faults: &str| {
+        std::fs::write(dir.join("faults.json"), faults).unwrap();
+        open_layout(&dir, &three)
+    };
+    let quorate = |report: crate::pve::report::NodeReport| report.members.unwrap().cluster.unwrap().quorate;
+    assert!(!quorate(report(&with(r#"{"no_quorum": ["home"]}"#).unwrap(), "pve1").await));
+    let alone = with(r#"{"offline": ["pve1", "pve2"]}"#).unwrap();
+    assert!(!quorate(report(&alone, "pve3").await), "one of three is a minority");
+    let bytes = with(r#"{"pmxcfs_unmounted": ["pve1"]}"#).unwrap().observe(&NodeName::new("pve1"), &ask()).await.unwrap();
+    assert!(String::from_utf8(bytes).unwrap().contains("unmounted"));
+    let whole = report(&with("{}").unwrap(), "pve1").await;
+    assert_eq!(whole.configs.len(), 4);
+    assert!(quorate(whole));
+    let typo = with(r#"{"offlin": ["pve1"]}"#).unwrap_err().to_string();
+    assert!(typo.contains("faults.json") && typo.contains("offlin"), "{typo}");
+}

@@ -89,7 +89,10 @@ impl SandboxNode {
             // Only memory has modes for links; elsewhere `.members` alone tells (contract §1.5).
             self.fs().set_mode(&local, if self.quorate() { 0o755 } else { 0o555 })?;
         }
-        self.write("/etc/pve/.members", self.members_text())
+        let text = self.members_text();
+        // Another process may be reading it.
+        let same = self.read_text("/etc/pve/.members").is_ok_and(|before| before == text);
+        if same { Ok(()) } else { self.write("/etc/pve/.members", text) }
     }
 
     fn members_text(&self) -> String {

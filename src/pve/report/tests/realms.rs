@@ -102,6 +102,22 @@ fn the_quorate_side_of_a_split_counts() {
     assert!(!realm.members[&"c1".into()].online);
 }
 
+/// Its SSH answers, its corosync does not: it can change nothing, and whether its VMs are reached by the others is unknown.
+#[test]
+fn a_member_on_the_wrong_side_of_a_split_counts_as_silent() {
+    let mut cut = Fake::member("c1", &["c1", "-c2", "-c3"]).vm(109, "c1", "name: stale\n");
+    cut.cluster = Some(("home", false, vec!["c1", "-c2", "-c3"]));
+    cut.local = "link 555 nodes/c1";
+    let good = Fake::member("c2", &["-c1", "c2", "c3"]).vm(109, "c1", "name: a\n");
+    let observed = observe(vec![("c1", Ok(cut.report())), ("c2", Ok(good.report()))]);
+    let NodeState::Silent(silence) = &observed.nodes[&"c1".into()] else { panic!("nothing can be made there") };
+    assert!(silence.reason.contains("no quorum") && silence.reason.contains("cut off"), "{}", silence.reason);
+    assert!(matches!(observed.nodes[&"c2".into()], NodeState::Answered(_)));
+    let (_, realm) = only_realm(&observed);
+    assert_eq!(realm.members[&"c1".into()].node, Some("c1".into()));
+    assert_eq!(realm.guests[&Vmid(109)].vm().unwrap().power, Power::Unknown);
+}
+
 /// While corosync is down, `.members` looks like a standalone node's.
 #[test]
 fn a_member_without_corosync_is_not_a_realm_of_its_own() {
