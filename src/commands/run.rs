@@ -93,7 +93,7 @@ pub async fn plan_after(
     let outcome = execute(ui, session, observed, plan, running, interrupt).await?;
     let exit = report(ui, session, plan, &outcome, running)?;
     if exit == Exit::Success && !held_back.is_empty() {
-        ui.warn(&format!("Held back, because they may exist unseen: {}.", held_back.join(", ")));
+        ui.warn(&format!("Held back, as not everything about them is known: {}.", held_back.join(", ")));
         return Ok(incomplete);
     }
     Ok(exit)

@@ -38,9 +38,11 @@ impl Plan {
         self.changes.iter().any(|change| change.action != ChangeAction::None)
     }
 
-    /// Machines that may exist unseen and are therefore neither made nor deleted: the plan is not the whole answer.
+    /// Machines that may exist unseen and are therefore not made, and clusters without quorum: the plan is not the whole
+    /// answer.
     pub fn held_back(&self) -> impl Iterator<Item = &Check> {
-        self.checks.iter().filter(|check| check.verdict == Verdict::Unknown && check.id == "existence-unknown")
+        let held = |id: &str| matches!(id, "existence-unknown" | "quorum");
+        self.checks.iter().filter(move |check| check.verdict == Verdict::Unknown && held(&check.id))
     }
 
     /// Failed checks: they block apply.

@@ -119,7 +119,7 @@ pub const CHECKS: &[CheckInfo] = &[
     info(
         "quorum",
         "A PVE cluster is not quorate: its configs may be stale and can't be written.",
-        "Bring back enough nodes; see `pvecm status`.",
+        "Bring back enough nodes; see `pvecm status`. Machines of other realms do not wait for it.",
     ),
     info(
         "snippet-storage",

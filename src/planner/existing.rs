@@ -194,8 +194,7 @@ fn present<'a>(survey: &Survey<'a>, machine: &Machine, found: &Found<'a>, report
         return Fate::Held;
     };
     if !found.realm.quorate {
-        let text = format!("{} is on {node}, whose cluster has no quorum; nothing is planned for it", machine.name);
-        report.note("no-quorum", Some(&machine.name), text);
+        unknown::hold_without_quorum(&machine.name, found.realm_id, machine.place.as_ref(), report);
         return Fate::Held;
     }
     let operations = survey.live_operations(node, found.vmid());

@@ -76,8 +76,7 @@ fn remove<'a>(
         return unknown::hold_delete(name, node, report);
     }
     if !found.realm.quorate {
-        let why = "left alone: its PVE cluster has no quorum";
-        return removals.leave(name, id, found, why, report);
+        return unknown::hold_without_quorum(name, found.realm_id, None, report);
     }
     let operations = survey.live_operations(node, vmid);
     if !operations.is_empty() {

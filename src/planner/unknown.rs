@@ -1,7 +1,8 @@
-//! Unknown is not absent: where existence can't be told, and what that holds back.
+//! Unknown is not absent: where existence can't be told, and what that holds back. Each held machine is a check of its
+//! own; the messages leave its name out, so that what is said of several can be shown as one.
 
-use crate::model::desired::Machine;
-use crate::model::ids::{MachineName, NodeName};
+use crate::model::desired::{Machine, Place};
+use crate::model::ids::{MachineName, NodeName, RealmId};
 
 use super::report::Report;
 use super::survey::Survey;
@@ -41,8 +42,7 @@ pub(crate) fn blind(survey: &Survey<'_>) -> Vec<Blind> {
             } else {
                 format!("{cluster} has no quorum, so its VMs may have changed unseen")
             };
-            let hint = "bring back enough of its nodes (see `pvecm status`), then plan again".to_owned();
-            reasons.push(Blind { about: id.to_string(), why, hint });
+            reasons.push(Blind { about: id.to_string(), why, hint: QUORUM_HINT.to_owned() });
         }
         for (vmid, guest) in &realm.guests {
             let Some(vm) = guest.vm().filter(|vm| vm.config.is_none()) else { continue };
@@ -63,18 +63,26 @@ pub(crate) fn bring_back(node: &NodeName) -> String {
 /// A wanted machine that was not found may exist where we are blind: not created.
 pub(crate) fn hold_create(survey: &Survey<'_>, machine: &Machine, report: &mut Report) {
     let why: Vec<&str> = survey.blind.iter().map(|blind| blind.why.as_str()).collect();
-    let message = format!("{} may exist unseen, so it is not created: {}", machine.name, why.join("; "));
+    let message = format!("may exist unseen, so not created: {}", why.join("; "));
     let hint = survey.blind.first().map_or("", |blind| blind.hint.as_str());
     report.unknown("existence-unknown", &machine.name, message, hint, machine.place.as_ref());
 }
 
 /// A machine on a silent node: its config is known, nothing can be done to it.
 pub(crate) fn hold_existing(machine: &Machine, node: &NodeName, report: &mut Report) {
-    let message = format!("{} is on {node}, which did not answer; nothing is planned for it", machine.name);
+    let message = format!("on {node}, which did not answer; nothing is planned");
     report.unknown("node-silent", &machine.name, message, bring_back(node), machine.place.as_ref());
 }
 
 pub(crate) fn hold_delete(name: &MachineName, node: &NodeName, report: &mut Report) {
-    let message = format!("{name} is on {node}, which did not answer; it is not deleted");
+    let message = format!("on {node}, which did not answer; not deleted");
     report.unknown("node-silent", name, message, bring_back(node), None);
 }
+
+/// A machine of a cluster whose files can't be written: what is seen of it may be old, and nothing can be done to it.
+pub(crate) fn hold_without_quorum(name: &MachineName, realm: &RealmId, place: Option<&Place>, report: &mut Report) {
+    let message = format!("in {realm}, which has no quorum; nothing is planned");
+    report.unknown("quorum", name, message, QUORUM_HINT, place);
+}
+
+pub(crate) const QUORUM_HINT: &str = "bring back enough of its nodes (see `pvecm status`), then plan again";

@@ -29,6 +29,41 @@ pub fn checks_text(checks: &[Check], look: Look) -> String {
     page.finish(look)
 }
 
+/// Checks that say the same of several nodes or machines.
+pub(super) struct Group<'a> {
+    pub(super) first: &'a Check,
+    pub(super) about: Vec<&'a str>,
+    /// Each once.
+    pub(super) places: Vec<String>,
+}
+
+/// Groups in the order of their first checks.
+pub(super) fn group<'a>(checks: impl Iterator<Item = &'a Check>) -> Vec<Group<'a>> {
+    let mut groups: Vec<Group<'a>> = Vec::new();
+    let key = |check: &'a Check| (check.verdict, &check.id, &check.message, &check.hint);
+    for check in checks {
+        let at = groups.iter().position(|group| key(group.first) == key(check)).unwrap_or_else(|| {
+            groups.push(Group { first: check, about: Vec::new(), places: Vec::new() });
+            groups.len() - 1
+        });
+        let group = &mut groups[at];
+        group.about.push(&check.about);
+        if let Some(place) = check.place.as_ref().map(ToString::to_string).filter(|place| !group.places.contains(place))
+        {
+            group.places.push(place);
+        }
+    }
+    groups
+}
+
+impl<'a> Group<'a> {
+    /// What it is about, where the message does not name it already.
+    pub(super) fn news(&self) -> Vec<&'a str> {
+        let told = |about: &&str| !about.is_empty() && !self.first.message.contains(about);
+        self.about.iter().copied().filter(told).collect()
+    }
+}
+
 /// A JSON array of the checks as the plan's JSON has them, ending in a newline.
 pub fn checks_json(checks: &[Check]) -> String {
     pretty(&checks.iter().map(check_out).collect::<Vec<_>>())

@@ -86,7 +86,7 @@ fn doors_that_stay_shut_are_explained() {
         let keys = node.root.join("etc/ssh/authorized_keys");
         let known = std::fs::read(&keys).unwrap();
         std::fs::write(&keys, "").unwrap();
-        lab.pvekube(&["plan"]).exits(1).says("accepts none of our keys").says("k8s-worker-1 may exist unseen");
+        lab.pvekube(&["plan"]).exits(1).says("accepts none of our keys").says("k8s-worker-1: may exist unseen");
         std::fs::write(&keys, known).unwrap();
 
         // A host key that is not the one in known_hosts.

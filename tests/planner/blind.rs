@@ -103,8 +103,73 @@ fn no_quorum_holds_everything_back() {
     desired.machines[0].onboot = false;
     let plan = plan_with(&desired, &observed, |o| o.prune = true);
     assert!(plan.steps.is_empty(), "{:?}", step_lines(&plan));
-    assert!(failed(&plan).contains(&"quorum"));
+    let there = ["k8s-master-1", "k8s-master-2", "k8s-master-3", "k8s-worker-1", "pve1", "pve2", "pve3"];
+    assert_eq!(unknowns(&plan, "quorum"), there);
     assert_eq!(unknowns(&plan, "existence-unknown"), ["k8s-worker-2"]);
+    assert_eq!(plan.held_back().count(), 8, "so `plan` and `apply` exit with 1");
+}
+
+/// What can be wrong with a realm, as far as existence is concerned.
+#[derive(Clone, Copy, PartialEq)]
+enum Trouble {
+    None,
+    Silent,
+    NoQuorum,
+    /// The config of somebody's VM, perhaps ours, can't be read.
+    Unreadable,
+}
+
+/// A drifted machine on each of three realms, and one that is missing: what is seen and writable is changed, what may
+/// exist unseen is not made, and every machine that is held back is named.
+#[test]
+fn every_combination_of_what_is_not_known_holds_back_exactly_what_must_be() {
+    use Trouble::{NoQuorum, None, Silent, Unreadable};
+    let all = [None, Silent, NoQuorum, Unreadable];
+    let mut combinations = Vec::new();
+    for first in all {
+        combinations.extend(all.iter().flat_map(|second| all.map(|third| [first, *second, third])));
+    }
+    for troubles in combinations {
+        let mut desired = with_machines(desired(3), 0, 4);
+        let mut observed = standalone(3);
+        for (at, trouble) in troubles.into_iter().enumerate() {
+            let (node, vmid) = (format!("pve{}", at + 1), 101 + u32::try_from(at).unwrap());
+            put_template(&mut observed, &node, 9000);
+            put_machine(&mut observed, &node, vmid, &desired.machines[at]);
+            foreign(&mut observed, &node, 500, "somebodys");
+            let known = realm(&mut observed, &node);
+            match (trouble, known.guests.get_mut(&Vmid(500))) {
+                (NoQuorum, _) => (known.quorate, known.existence_known) = (false, false),
+                (Unreadable, Some(Guest::Vm(vm))) => {
+                    vm.config = Option::None;
+                    known.existence_known = false;
+                }
+                (None | Silent | Unreadable, _) => {}
+            }
+            if trouble == Silent {
+                let gone = observed.facts(&node.as_str().into()).unwrap().realm.clone();
+                observed.realms.remove(&gone);
+                observed.nodes.insert(node.as_str().into(), silent());
+            }
+            desired.machines[at].onboot = false;
+        }
+        let plan = plan(&desired, &observed);
+        let blind = troubles.iter().any(|trouble| *trouble != None);
+        let mut unseen = Vec::new();
+        for (at, trouble) in troubles.into_iter().enumerate() {
+            let name = format!("k8s-worker-{}", at + 1);
+            let changes = matches!(trouble, None | Unreadable);
+            assert_eq!(!verbs(&plan, &name).is_empty(), changes, "{name} of {:?}", step_lines(&plan));
+            assert_eq!(unknowns(&plan, "quorum").contains(&name.as_str()), trouble == NoQuorum, "{name}");
+            if trouble == Silent {
+                unseen.push(name);
+            }
+        }
+        assert_eq!(verbs(&plan, "k8s-worker-4").is_empty(), blind);
+        unseen.extend(blind.then(|| "k8s-worker-4".to_owned()));
+        assert_eq!(unknowns(&plan, "existence-unknown"), unseen);
+        assert_eq!(failed(&plan), Vec::<&str>::new(), "nothing that can be done waits for what can't");
+    }
 }
 
 #[test]

@@ -44,7 +44,7 @@ pub(crate) fn node_findings(survey: &Survey<'_>, site: &Site<'_>, facts: &NodeFa
         findings.push(if realm.quorate {
             right("quorum", "quorate")
         } else {
-            wrong("quorum", "its cluster has no quorum", "bring back enough of its nodes: `pvecm status`")
+            wrong("quorum", "its cluster has no quorum", unknown::QUORUM_HINT)
         });
     }
     findings.push(storage(survey, site, facts));
@@ -173,7 +173,9 @@ pub(crate) fn nodes(survey: &Survey<'_>, report: &mut Report) {
             let Finding { id, wrong, message, hint } = finding;
             match (wrong, id) {
                 (false, _) => report.pass(id, name, message),
-                (true, "pve-version" | "quorum") => report.fail(id, name, message, hint, None),
+                (true, "pve-version") => report.fail(id, name, message, hint, None),
+                // Machines of other realms do not wait for it; those of this one are held back, each by name.
+                (true, "quorum") => report.unknown(id, name, message, hint, None),
                 (true, _) if site.target.schedulable => report.warn(id, name, message, hint, None),
                 (true, _) => {}
             }

@@ -6,11 +6,12 @@
 mod escape;
 mod mermaid;
 
+use super::checks::{Group, group};
 use super::digest::plan_digest;
 use super::line::Look;
 use super::text::{PlanView, changes_text, missing_consent, summary_line};
 use super::values::duration;
-use crate::model::plan::{Change, ChangeAction, Check, Target, Verdict};
+use crate::model::plan::{Change, ChangeAction, Target, Verdict};
 use escape::{code, fence, text};
 
 /// A GitHub comment holds this many characters (peers.md §3.2); counted in bytes here, which is never more.
@@ -109,8 +110,8 @@ fn cut_list(line: &str, share: usize) -> String {
 fn verdicts(out: &mut String, view: &PlanView<'_>) {
     let plan = view.plan;
     let mut lines = Vec::new();
-    let of = |verdict: Verdict| plan.checks.iter().filter(move |check| check.verdict == verdict);
-    lines.extend(of(Verdict::Failed).map(|check| check_line("❌ check failed", check)));
+    let of = |verdict: Verdict| group(plan.checks.iter().filter(move |check| check.verdict == verdict)).into_iter();
+    lines.extend(of(Verdict::Failed).map(|group| check_line("❌ check failed", &group)));
     lines.extend(plan.hazards.iter().map(|hazard| {
         let (icon, consent) = if hazard.accepted {
             ("⚠️", "accepted".to_owned())
@@ -119,8 +120,8 @@ fn verdicts(out: &mut String, view: &PlanView<'_>) {
         };
         format!("- {icon} hazard {}: {}; {consent}", code(hazard.kind.flag()), text(&hazard.message))
     }));
-    lines.extend(of(Verdict::Unknown).map(|check| check_line("❔ unknown", check)));
-    lines.extend(of(Verdict::Warning).map(|check| check_line("⚠️ warning", check)));
+    lines.extend(of(Verdict::Unknown).map(|group| check_line("❔ unknown", &group)));
+    lines.extend(of(Verdict::Warning).map(|group| check_line("⚠️ warning", &group)));
     lines.extend(plan.notes.iter().map(|note| format!("- ℹ️ {}", text(&note.text))));
     if lines.is_empty() {
         return;
@@ -132,9 +133,12 @@ fn verdicts(out: &mut String, view: &PlanView<'_>) {
     }
 }
 
-fn check_line(word: &str, check: &Check) -> String {
-    let about = if check.about.is_empty() { String::new() } else { format!(" ({})", text(&check.about)) };
-    let place = check.place.as_ref().map(|place| format!(" at {}", code(&place.to_string()))).unwrap_or_default();
+fn check_line(word: &str, group: &Group<'_>) -> String {
+    let check = group.first;
+    let about = group.about.iter().copied().filter(|about| !about.is_empty()).collect::<Vec<_>>().join(", ");
+    let about = if about.is_empty() { about } else { format!(" ({})", text(&about)) };
+    let places: Vec<String> = group.places.iter().map(|place| code(place)).collect();
+    let place = if places.is_empty() { String::new() } else { format!(" at {}", places.join(", ")) };
     let hint = if check.hint.is_empty() { String::new() } else { format!("<br>next: {}", text(&check.hint)) };
     format!("- {word} {}{about}{place}: {}{hint}", code(&check.id), text(&check.message))
 }

@@ -1,7 +1,8 @@
 //! What stands beside or in the way of a plan: notes, checks, hazards with the exact flags.
 
 use super::PlanView;
-use crate::model::plan::{ChangeAction, Check, HazardKind, Plan, Target, Verdict};
+use crate::model::plan::{ChangeAction, HazardKind, Plan, Target, Verdict};
+use crate::render::checks::{Group, group};
 use crate::render::layout::paragraph;
 use crate::render::line::{Line, Page, Tone};
 use crate::render::values::count;
@@ -30,30 +31,12 @@ pub(super) fn notes(page: &mut Page, view: &PlanView<'_>) {
 /// Everything but the checks that passed.
 pub(super) fn checks(page: &mut Page, view: &PlanView<'_>) {
     page.gap();
-    let groups = groups(view.plan.checks.iter().filter(|check| check.verdict != Verdict::Passed));
+    let groups = group(view.plan.checks.iter().filter(|check| check.verdict != Verdict::Passed));
     for (index, group) in groups.iter().enumerate() {
         // Several with one remedy: it follows the last of them.
         let same = groups.get(index + 1).is_some_and(|next| next.first.hint == group.first.hint);
         draw_check(page, view.look.columns(), group, !same);
     }
-}
-
-/// Checks that say the same of several nodes or machines.
-struct Group<'a> {
-    first: &'a Check,
-    about: Vec<&'a str>,
-}
-
-fn groups<'a>(checks: impl Iterator<Item = &'a Check>) -> Vec<Group<'a>> {
-    let mut groups: Vec<Group<'a>> = Vec::new();
-    let key = |check: &'a Check| (check.verdict, &check.id, &check.message, &check.hint, &check.place);
-    for check in checks {
-        match groups.iter_mut().find(|group| key(group.first) == key(check)) {
-            Some(group) => group.about.push(&check.about),
-            None => groups.push(Group { first: check, about: vec![&check.about] }),
-        }
-    }
-    groups
 }
 
 fn draw_check(page: &mut Page, columns: usize, group: &Group<'_>, hint: bool) {
@@ -64,15 +47,13 @@ fn draw_check(page: &mut Page, columns: usize, group: &Group<'_>, hint: bool) {
         Verdict::Unknown => (Tone::Warn, "? unknown"),
         Verdict::Passed => (Tone::Good, "✔ passed"),
     };
-    // Named once: many messages name what they are about.
-    let news = |about: &&str| !about.is_empty() && !check.message.contains(about);
-    let about: Vec<&str> = group.about.iter().copied().filter(news).collect();
+    let about = group.news();
     let message =
         if about.is_empty() { check.message.clone() } else { format!("{}: {}", about.join(", "), check.message) };
     let prefix = Line::new().tone(tone, format!("{word} {}: ", check.id));
     paragraph(page, columns, prefix, Tone::Plain, &message, 2);
-    if let Some(place) = &check.place {
-        page.push(Line::new().text("  ").tone(Tone::Dim, "at: ").text(place.to_string()));
+    if !group.places.is_empty() {
+        page.push(Line::new().text("  ").tone(Tone::Dim, "at: ").text(group.places.join(", ")));
     }
     if hint && !check.hint.is_empty() {
         paragraph(page, columns, Line::new().text("  ").tone(Tone::Dim, "next: "), Tone::Plain, &check.hint, 8);

@@ -81,7 +81,8 @@ async fn faults_written_into_the_file_between_two_runs_take_effect() {
     assert!(!quorate(report(&with(r#"{"no_quorum": ["home"]}"#).unwrap(), "pve1").await));
     let alone = with(r#"{"offline": ["pve1", "pve2"]}"#).unwrap();
     assert!(!quorate(report(&alone, "pve3").await), "one of three is a minority");
-    let bytes = with(r#"{"pmxcfs_unmounted": ["pve1"]}"#).unwrap().observe(&NodeName::new("pve1"), &ask()).await.unwrap();
+    let bytes =
+        with(r#"{"pmxcfs_unmounted": ["pve1"]}"#).unwrap().observe(&NodeName::new("pve1"), &ask()).await.unwrap();
     assert!(String::from_utf8(bytes).unwrap().contains("unmounted"));
     let whole = report(&with("{}").unwrap(), "pve1").await;
     assert_eq!(whole.configs.len(), 4);
