@@ -51,7 +51,7 @@ pub struct Global {
     /// Colour: auto follows the terminal, NO_COLOR and CLICOLOR_FORCE
     #[arg(long, value_name = "WHEN", global = true, value_enum, default_value_t = ColorWhen::Auto, help_heading = "Everywhere")]
     pub color: ColorWhen,
-    /// Say what happens on stderr; twice: every remote command with its time and exit
+    /// Log to stderr every change on a node with its time and exit; twice: every read too. RUST_LOG, where set, wins
     #[arg(short, long, global = true, action = clap::ArgAction::Count, help_heading = "Everywhere")]
     pub verbose: u8,
     /// Only results, warnings and errors

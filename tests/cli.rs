@@ -2,109 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that can't run the program has failed")]
 
+mod desk;
+
 use std::fs;
-use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-const PVEKUBE: &str = env!("CARGO_BIN_EXE_pvekube");
-
-/// A folder with config and manifest of one's own, and a home with a key.
-struct Desk {
-    dir: tempfile::TempDir,
-}
-
-struct Said {
-    exit: Option<i32>,
-    stdout: String,
-    stderr: String,
-}
-
-impl Said {
-    #[track_caller]
-    fn exits(self, code: i32) -> Self {
-        assert_eq!(self.exit, Some(code), "\n--- stdout\n{}\n--- stderr\n{}", self.stdout, self.stderr);
-        self
-    }
-
-    #[track_caller]
-    fn says(self, text: &str) -> Self {
-        let all = format!("{}{}", self.stdout, self.stderr);
-        assert!(all.contains(text), "`{text}` is not in\n--- stdout\n{}\n--- stderr\n{}", self.stdout, self.stderr);
-        self
-    }
-}
-
-impl Desk {
-    fn new(manifest: &str) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let config = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("config.example.yaml")).unwrap();
-        fs::write(dir.path().join("config.yaml"), config).unwrap();
-        fs::write(dir.path().join("cluster.yaml"), manifest).unwrap();
-        Self { dir }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
-    }
-
-    fn read(&self, name: &str) -> String {
-        fs::read_to_string(self.path(name)).unwrap()
-    }
-
-    fn write(&self, name: &str, text: &str) {
-        fs::write(self.path(name), text).unwrap();
-    }
-
-    fn run(&self, line: &str) -> Said {
-        let output = Command::new(PVEKUBE)
-            .args(line.split_whitespace())
-            .current_dir(self.dir.path())
-            .env_clear()
-            .env("HOME", self.dir.path())
-            .env("PATH", std::env::var_os("PATH").unwrap())
-            .env("COLUMNS", "100")
-            .stdin(Stdio::null())
-            .output()
-            .unwrap();
-        Said {
-            exit: output.status.code(),
-            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-        }
-    }
-
-    /// The config file of a VM in the sandbox.
-    fn vm(&self, vmid: u32) -> PathBuf {
-        let nodes = self.path(".pvekube-sandbox/realms");
-        let mut found = Vec::new();
-        walk(&nodes, &mut found);
-        let name = format!("{vmid}.conf");
-        found
-            .into_iter()
-            .find(|path| path.ends_with(&name) && path.iter().any(|part| part == "qemu-server"))
-            .expect("the VM's config")
-    }
-}
-
-fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        let path = entry.path();
-        if path.is_dir() && !path.is_symlink() { walk(&path, found) } else { found.push(path) }
-    }
-}
-
-const ONE: &str = "\
-cluster: k8s
-masters:
-  count: 1        # etcd alone
-  size: small
-  network: {mode: static, addresses: [10.0.0.11/24, 10.0.0.12/24, 10.0.0.13/24], gateway: 10.0.0.1, dns: [10.0.0.1]}
-
-# those who work
-workers:
-  count: 1
-  size: small
-";
+use desk::{Desk, ONE, PVEKUBE};
 
 #[test]
 fn a_day_with_it() {

@@ -18,7 +18,16 @@ pub fn start(ui: &Ui, verbose: u8, file: Option<&Path>) -> Result<(), Fault> {
         1 => "pvekube=info",
         _ => "pvekube=debug",
     };
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(ours));
+    let filter = match std::env::var_os("RUST_LOG").filter(|text| !text.is_empty()) {
+        None => EnvFilter::new(ours),
+        Some(text) => EnvFilter::try_new(text.to_string_lossy()).map_err(|error| {
+            Fault::new(
+                "rust-log",
+                format!("RUST_LOG={}: {error}", text.to_string_lossy().escape_debug()),
+                "write for example RUST_LOG=pvekube=debug, or unset it",
+            )
+        })?,
+    };
     let stderr = fmt::layer()
         .with_writer(ui.log_writer())
         .with_ansi(ui.talk_look().color)
@@ -34,7 +43,7 @@ pub fn start(ui: &Ui, verbose: u8, file: Option<&Path>) -> Result<(), Fault> {
                     "name a file in a folder that you may write to",
                 )
             })?;
-            let layer = fmt::layer().with_writer(Mutex::new(file)).with_ansi(false);
+            let layer = fmt::layer().with_writer(Mutex::new(file)).with_ansi(false).with_target(false);
             Some(layer.with_filter(EnvFilter::new("pvekube=debug")))
         }
     };

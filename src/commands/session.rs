@@ -8,6 +8,7 @@ use super::nodes::Nodes;
 use crate::cli::Global;
 use crate::error::Fault;
 use crate::input::{self, Loaded};
+use crate::remote::logged::Logged;
 use crate::remote::ssh::Ssh;
 use crate::sandbox::demo;
 use crate::sandbox::remote::SandboxRemote;
@@ -18,7 +19,7 @@ const MANIFEST: &str = "cluster.yaml";
 /// The inputs and the nodes of one command.
 pub struct Session {
     pub loaded: Loaded,
-    pub nodes: Arc<Nodes>,
+    pub nodes: Arc<Logged<Nodes>>,
     /// The sandbox's folder, where it is one.
     pub sandbox: Option<PathBuf>,
 }
@@ -47,7 +48,7 @@ pub fn open(global: &Global) -> Result<Session, Stop> {
 
 /// The nodes of inputs that are read already.
 pub fn with(global: &Global, loaded: Loaded) -> Result<Session, Stop> {
-    let nodes = Arc::new(nodes(global.sandbox.as_deref(), &loaded)?);
+    let nodes = Arc::new(Logged::new(nodes(global.sandbox.as_deref(), &loaded)?));
     Ok(Session { loaded, nodes, sandbox: global.sandbox.clone() })
 }
 

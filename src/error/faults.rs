@@ -176,6 +176,11 @@ pub const FAULTS: &[FaultInfo] = &[
         "Mend what it said (often space on the storage), then apply again.",
     ),
     info(
+        "rust-log",
+        "The environment variable RUST_LOG is no filter for the log.",
+        "Write for example `RUST_LOG=pvekube=debug`, or unset it.",
+    ),
+    info(
         "sandbox-folder",
         "The sandbox's folder can't be opened or removed.",
         "Check its permissions, or name another with `--sandbox=DIR`.",

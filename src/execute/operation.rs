@@ -84,7 +84,7 @@ impl<R: Remote> StepRun<R> {
     ) -> Result<Ended, StepError> {
         let nonce = self.run.random.hex(8);
         let name = OperationName::new(format!("{}-{}-{verb}-{nonce}", self.run.cluster, self.step.vmid));
-        let command = command_line(&work);
+        let command = work.command_line();
         let operation = Operation { name, work, files };
         self.node.start(&operation).await?;
         let exit = self.follow(&operation.name, verb).await?;
@@ -161,20 +161,5 @@ fn doing(verb: &str) -> Option<&'static str> {
         "import" => Some("importing the image"),
         "fetch" => Some("downloading the image"),
         _ => None,
-    }
-}
-
-/// The command for people; keys are in files, so that nothing in it is secret.
-fn command_line(work: &Work) -> String {
-    match work {
-        Work::Qm { args } => {
-            let words = args
-                .iter()
-                .map(|arg| if arg.contains([' ', ';', '\'', '"', '\n']) { format!("{arg:?}") } else { arg.clone() });
-            format!("qm {}", words.collect::<Vec<_>>().join(" "))
-        }
-        Work::FreeVolume { volume } => format!("pvesm free {volume}"),
-        Work::Download { url, path, .. } => format!("wget {url} -O {path}"),
-        Work::Bake { vmid, .. } => format!("qm start {vmid}, read its serial console"),
     }
 }

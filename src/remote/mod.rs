@@ -5,10 +5,12 @@
 //! deciding is `pve`'s and `execute`'s business.
 
 mod classify;
+mod command_line;
 mod control;
 mod exchange;
 mod follow;
 mod lock;
+pub mod logged;
 mod login;
 mod program;
 mod session;

@@ -163,3 +163,40 @@ fn an_image_that_is_streamed_from_here_and_one_that_is_wrong() {
         lab.pvekube(&["plan", "--detailed-exitcode"]).exits(0).says("No changes.");
     });
 }
+
+/// What the log says over real SSH: each command with node, time and exit; no key, no file's content.
+#[test]
+fn the_log_names_every_command_and_no_secret() {
+    in_own_namespaces("the_log_names_every_command_and_no_secret", || {
+        let lab = Lab::new(Shape::Cluster, &["pve1.lan"]);
+        lab.write("cluster.yaml", ONE_WORKER);
+        let applied = lab.pvekube(&["apply", "--auto-approve", "-vv", "--log-file", "log.txt"]).exits(0);
+        let log = std::fs::read_to_string(lab.path("log.txt")).unwrap();
+        for text in [&applied.stderr, &log] {
+            for part in ["observe: ", "lock: held", "qm clone ", "qm set ", "qm start ", "pvesm list ", " port 22: ok"] {
+                let line = text.lines().find(|line| line.contains(part)).unwrap_or_else(|| panic!("no {part}: {text}"));
+                assert!(line.contains(" seconds="), "{line}");
+                assert!(part.contains("port 22") || line.contains(" node=pve1") && line.contains(" exit=0"), "{line}");
+            }
+            assert_eq!(text.matches(" start k8s-").count(), text.matches(" end of k8s-").count(), "{text}");
+        }
+        assert!(!applied.stdout.contains(" DEBUG "), "{}", applied.stdout);
+        // With every library's own log as well: neither half of a key pair, nor a document that goes to a node.
+        let all = lab.command(&["plan"]).env("RUST_LOG", "trace").output().unwrap();
+        let everything = format!("{}{log}{}", applied.stderr, String::from_utf8_lossy(&all.stderr));
+        for file in ["home/.ssh/pve.key", "home/.ssh/pve.key.pub"] {
+            let key = std::fs::read_to_string(lab.path(file)).unwrap();
+            let body: String = key.lines().filter(|line| !line.starts_with("-----")).collect();
+            let body = body.split(' ').nth(1).unwrap_or(&body);
+            assert!(!everything.contains(&body[body.len() - 40..]), "{file}");
+        }
+        assert!(!everything.contains("#cloud-config"));
+
+        // A node that says no: the error is in the log, in one line.
+        let keys = lab.nodes["pve1"].root.join("etc/ssh/authorized_keys");
+        std::fs::write(&keys, "").unwrap();
+        let refused = lab.pvekube(&["plan", "-vv"]).exits(1);
+        let line = refused.stderr.lines().find(|line| line.contains(" DEBUG ")).unwrap();
+        assert!(line.contains("observe") && line.contains("accepts none of our keys"), "{line}");
+    });
+}
