@@ -47,12 +47,11 @@ async fn once(ui: &Ui, session: &Session, args: &Args, options: GlanceOptions) -
     let observed = look::look(ui, session).await?;
     let machines = execute::glance(desired, &observed, Arc::clone(&session.nodes), options).await;
     let plan = planner::plan(desired, &observed, &PlanOptions::default());
-    let rows = status::rows(&plan, &observed, &machines);
+    let rows = status::rows(&desired.machines, &plan, &observed, &machines);
     ui.data(&match args.format {
         StatusFormat::Text => status::status_text(&rows, false, ui.look()),
         StatusFormat::Wide => status::status_text(&rows, true, ui.look()),
         StatusFormat::Json => status::status_json(&rows),
     })?;
-    let all_ready = machines.len() == desired.machines.len() && machines.iter().all(|machine| machine.ready);
-    Ok(if all_ready { Exit::Success } else { Exit::Changes })
+    Ok(if status::all_ready(&rows) { Exit::Success } else { Exit::Changes })
 }

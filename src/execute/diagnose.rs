@@ -65,7 +65,7 @@ fn reason(evidence: &Evidence) -> Reason {
         return reason;
     }
     match evidence.reached {
-        Stage::Absent | Stage::Stopped | Stage::Running => agent_reason(evidence, &after),
+        Stage::Unknown | Stage::Absent | Stage::Stopped | Stage::Running => agent_reason(evidence, &after),
         Stage::Agent => address_reason(evidence, &after),
         Stage::Address => cloud_init_reason(evidence, &after),
         Stage::CloudInit | Stage::Port | Stage::Login => login_reason(evidence, &after),

@@ -92,7 +92,8 @@ fn find(desired: &Desired, observed: &Observed, machine: &Machine) -> Option<Loo
             ready: false,
             stage: match vm.power {
                 Power::Running => Stage::Running,
-                Power::Stopped | Power::Unknown => Stage::Stopped,
+                Power::Stopped => Stage::Stopped,
+                Power::Unknown => Stage::Unknown,
             },
             stages_s: BTreeMap::new(),
             host_keys: Vec::new(),
@@ -137,7 +138,7 @@ impl<R: Remote> Look<R> {
         looked.report.stage = Stage::Agent;
         let interfaces = agent::interfaces(&ask(follower, vmid, AgentAsk::Interfaces).await?)?;
         let (address, all) = agent::choose_address(&interfaces, &looked.mac, &looked.expected, &self.exclude);
-        looked.report.addresses = all;
+        looked.report.addresses = all.into_iter().filter(|other| Some(*other) != address).collect();
         looked.report.address = address;
         let address = address?;
         looked.report.stage = Stage::Address;

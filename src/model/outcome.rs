@@ -124,6 +124,8 @@ pub struct MachineReport {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Stage {
+    /// Nobody could tell: its node did not answer, or it may exist unseen. In `status` only.
+    Unknown,
     Absent,
     Stopped,
     Running,

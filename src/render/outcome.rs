@@ -133,6 +133,7 @@ pub fn machine_table(machines: &[MachineReport]) -> Vec<Line> {
 /// How far a machine that is not ready has come.
 pub fn stage_text(stage: Stage) -> &'static str {
     match stage {
+        Stage::Unknown => "unknown",
         Stage::Absent => "absent",
         Stage::Stopped => "stopped",
         Stage::Running => "running, agent silent",

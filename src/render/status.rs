@@ -1,5 +1,7 @@
 //! The machines as they are: node, VMID, address, readiness, image, drift.
 
+use std::net::IpAddr;
+
 use serde::Serialize;
 
 use super::json::pretty;
@@ -7,82 +9,115 @@ use super::layout::Table;
 use super::line::{Line, Look, Page, Tone};
 use super::outcome::stage_text;
 use super::values::count;
-use crate::model::ids::MachineName;
+use crate::model::desired::Machine;
+use crate::model::ids::{MachineName, NodeName, Vmid};
 use crate::model::mark::MarkSubject;
 use crate::model::observed::{Observed, Power, Upstream};
 use crate::model::outcome::{MachineReport, Stage};
-use crate::model::plan::{Change, ChangeAction, Plan, Target};
+use crate::model::plan::{Change, ChangeAction, Check, Plan, Target, Verdict};
 
 /// One machine, for every format.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct StatusRow {
-    #[serde(flatten)]
-    pub report: MachineReport,
+    pub name: MachineName,
+    /// Where it is, or will be; none where neither can be told.
+    pub node: Option<NodeName>,
+    pub vmid: Option<Vmid>,
+    pub address: Option<IpAddr>,
+    /// Further addresses of net0.
+    pub addresses: Vec<IpAddr>,
+    pub ready: bool,
+    pub stage: Stage,
+    /// As read through the guest agent; empty when they could not be.
+    pub host_keys: Vec<String>,
     pub power: Power,
+    /// The manifest says `power: off`: stopped is as it should be.
+    pub off_wanted: bool,
     /// The first digits of the image it was made from; none on adopted machines.
     pub image: Option<String>,
     /// Another image than upstream has now; none when either is unknown.
     pub image_outdated: Option<bool>,
-    /// What the next apply would do to it; none: it is as the manifest asks.
+    /// What the next apply would do to it.
     pub drift: Option<String>,
+    /// The check that keeps anything from being planned for it. Neither: it is as the manifest asks.
+    pub held: Option<String>,
 }
 
-/// Joins what was probed with what was seen and what would be planned. Machines of the manifest that do not exist are
-/// rows too; those that it does not list follow.
-pub fn rows(plan: &Plan, observed: &Observed, reports: &[MachineReport]) -> Vec<StatusRow> {
-    let mut rows: Vec<StatusRow> = reports.iter().map(|report| row(plan, observed, report)).collect();
-    for change in &plan.changes {
-        if let Target::Machine { name, .. } = &change.target
-            && change.action == ChangeAction::Create
-            && !reports.iter().any(|report| report.name == *name)
-        {
-            rows.push(absent(change, name));
-        }
+impl StatusRow {
+    /// Nothing is left to wait for.
+    fn is_settled(&self) -> bool {
+        self.ready || (self.off_wanted && self.power == Power::Stopped && self.stage == Stage::Stopped)
     }
-    rows
 }
 
-fn row(plan: &Plan, observed: &Observed, report: &MachineReport) -> StatusRow {
-    let seen = observed.managed(&plan.cluster).find(|(_, _, vm, mark)| {
-        vm.vmid == report.vmid
-            && matches!(&mark.subject, MarkSubject::Machine(id) if id.name(&plan.cluster) == report.name)
-    });
-    let image = seen.as_ref().and_then(|(_, _, _, mark)| mark.image.clone());
+/// A row for each machine of the manifest: what was probed, joined with what was seen and what would be planned.
+pub fn rows(machines: &[Machine], plan: &Plan, observed: &Observed, reports: &[MachineReport]) -> Vec<StatusRow> {
+    let row = |machine: &Machine| match reports.iter().find(|report| report.name == machine.name) {
+        Some(report) => seen(machine, plan, observed, report),
+        None => unseen(machine, plan),
+    };
+    machines.iter().map(row).collect()
+}
+
+fn seen(machine: &Machine, plan: &Plan, observed: &Observed, report: &MachineReport) -> StatusRow {
+    let found = observed
+        .managed(&plan.cluster)
+        .find(|(_, _, vm, mark)| vm.vmid == report.vmid && mark.subject == MarkSubject::Machine(machine.id.clone()));
+    let image = found.as_ref().and_then(|(_, _, _, mark)| mark.image.clone());
     let upstream = match &observed.upstream {
         Upstream::Known { digest, .. } => Some(digest),
         Upstream::Unknown { .. } => None,
     };
     StatusRow {
-        report: report.clone(),
-        power: seen.as_ref().map_or(Power::Unknown, |(_, _, vm, _)| vm.power),
+        name: machine.name.clone(),
+        node: Some(report.node.clone()),
+        vmid: Some(report.vmid),
+        address: report.address,
+        addresses: report.addresses.clone(),
+        ready: report.ready,
+        stage: report.stage,
+        host_keys: report.host_keys.clone(),
+        power: found.as_ref().map_or(Power::Unknown, |(_, _, vm, _)| vm.power),
+        off_wanted: !machine.power,
         image_outdated: image.as_ref().zip(upstream).map(|(image, upstream)| image != upstream),
         image: image.map(|digest| digest.hex().chars().take(12).collect()),
-        drift: plan.changes.iter().find(|change| is_of(change, &report.name)).and_then(drift),
+        drift: change_of(machine, plan).and_then(drift),
+        held: held(machine, plan),
     }
 }
 
-fn absent(change: &Change, name: &MachineName) -> StatusRow {
+/// Nothing with its mark was found: to be created, held back because it may exist unseen, or in the way of a check.
+fn unseen(machine: &Machine, plan: &Plan) -> StatusRow {
+    let change = change_of(machine, plan);
+    let hidden = plan.held_back().any(|check| check.about == machine.name.as_str());
     StatusRow {
-        report: MachineReport {
-            name: name.clone(),
-            node: change.node.clone(),
-            vmid: change.vmid,
-            address: None,
-            addresses: Vec::new(),
-            ready: false,
-            stage: Stage::Absent,
-            stages_s: Default::default(),
-            host_keys: Vec::new(),
-        },
-        power: Power::Stopped,
+        name: machine.name.clone(),
+        node: change.map(|change| change.node.clone()),
+        vmid: change.map(|change| change.vmid),
+        address: None,
+        addresses: Vec::new(),
+        ready: false,
+        stage: if hidden { Stage::Unknown } else { Stage::Absent },
+        host_keys: Vec::new(),
+        power: if hidden { Power::Unknown } else { Power::Stopped },
+        off_wanted: !machine.power,
         image: None,
         image_outdated: None,
-        drift: drift(change),
+        drift: change_of(machine, plan).and_then(drift),
+        held: held(machine, plan),
     }
 }
 
-fn is_of(change: &Change, wanted: &MachineName) -> bool {
-    matches!(&change.target, Target::Machine { name, .. } if name == wanted)
+fn held(machine: &Machine, plan: &Plan) -> Option<String> {
+    let of_it = |check: &&Check| {
+        matches!(check.verdict, Verdict::Failed | Verdict::Unknown) && check.about == machine.name.as_str()
+    };
+    let check = plan.checks.iter().find(of_it)?;
+    change_of(machine, plan).is_none().then(|| check.id.clone())
+}
+
+fn change_of<'p>(machine: &Machine, plan: &'p Plan) -> Option<&'p Change> {
+    plan.changes.iter().find(|change| matches!(&change.target, Target::Machine { name, .. } if *name == machine.name))
 }
 
 /// `memory_mb, disk_gb differ`, `to be created`.
@@ -102,9 +137,9 @@ fn drift(change: &Change) -> Option<String> {
     Some(said)
 }
 
-/// All are ready: exit 0, else 2.
+/// All are ready, or off where the manifest wants that: exit 0, else 2.
 pub fn all_ready(rows: &[StatusRow]) -> bool {
-    rows.iter().all(|row| row.report.ready)
+    rows.iter().all(StatusRow::is_settled)
 }
 
 /// A table; `wide` adds power, image, and every address.
@@ -115,10 +150,11 @@ pub fn status_text(rows: &[StatusRow], wide: bool, look: Look) -> String {
         titles.extend(["POWER", "IMAGE"]);
     }
     let head = titles.into_iter().map(|title| Line::new().tone(Tone::Dim, title)).collect();
-    let drifted = rows.iter().any(|row| row.drift.is_some());
-    table.row(" ".into(), head, drifted.then(|| (Tone::Dim, "DRIFT".to_owned())));
+    let said = rows.iter().any(|row| row.drift.is_some() || row.held.is_some());
+    table.row(" ".into(), head, said.then(|| (Tone::Dim, "DRIFT".to_owned())));
     for row in rows {
-        table.row(" ".into(), cells(row, wide), row.drift.clone().map(|drift| (Tone::Change, drift)));
+        let held = row.held.as_ref().map(|id| (Tone::Warn, format!("held: {id}")));
+        table.row(" ".into(), cells(row, wide), row.drift.clone().map(|drift| (Tone::Change, drift)).or(held));
     }
     let mut page = Page::new();
     if !rows.is_empty() {
@@ -130,19 +166,20 @@ pub fn status_text(rows: &[StatusRow], wide: bool, look: Look) -> String {
 }
 
 fn cells(row: &StatusRow, wide: bool) -> Vec<Line> {
-    let report = &row.report;
-    let addresses: Vec<String> = if wide {
-        report.address.iter().chain(&report.addresses).map(ToString::to_string).collect()
-    } else {
-        report.address.iter().map(ToString::to_string).collect()
+    let further = row.addresses.iter().filter(|_| wide);
+    let addresses: Vec<String> = row.address.iter().chain(further).map(ToString::to_string).collect();
+    let tone = if row.is_settled() { Tone::Good } else { Tone::Warn };
+    let state = match row.ready {
+        true => "ready",
+        false if row.is_settled() => "off, as wanted",
+        false => stage_text(row.stage),
     };
-    let tone = if report.ready { Tone::Good } else { Tone::Warn };
-    let state = if report.ready { "ready" } else { stage_text(report.stage) };
+    let or_dash = |text: Option<String>| Line::new().text(text.unwrap_or_else(|| "-".to_owned()));
     let mut cells = vec![
-        Line::new().text(report.name.as_str()),
-        Line::new().text(report.node.as_str()),
-        Line::new().text(report.vmid.to_string()),
-        Line::new().text(if addresses.is_empty() { "-".to_owned() } else { addresses.join(" ") }),
+        Line::new().text(row.name.as_str()),
+        or_dash(row.node.as_ref().map(ToString::to_string)),
+        or_dash(row.vmid.map(|vmid| vmid.to_string())),
+        or_dash((!addresses.is_empty()).then(|| addresses.join(" "))),
         Line::new().tone(tone, state),
     ];
     if wide {
@@ -159,16 +196,26 @@ fn cells(row: &StatusRow, wide: bool) -> Vec<Line> {
 }
 
 fn last_line(rows: &[StatusRow]) -> Line {
-    let ready = rows.iter().filter(|row| row.report.ready).count();
+    let off = rows.iter().filter(|row| !row.ready && row.is_settled()).count();
+    let ready = rows.iter().filter(|row| row.ready).count();
     let drifted = rows.iter().filter(|row| row.drift.is_some()).count();
+    let held = rows.iter().filter(|row| row.held.is_some()).count();
     let older = rows.iter().filter(|row| row.image_outdated == Some(true)).count();
     let mut line = match (ready, rows.len()) {
         (_, 0) => Line::new().text("No machines."),
-        (ready, all) if ready == all => Line::new().tone(Tone::Good, format!("{} ready.", count(all, "machine"))),
+        (ready, all) if ready + off == all => {
+            Line::new().tone(Tone::Good, format!("{} ready.", count(ready, "machine")))
+        }
         (ready, all) => Line::new().tone(Tone::Warn, format!("{ready} of {all} machines ready.")),
     };
+    if off > 0 {
+        line = line.text(format!(" {off} off, as the manifest wants."));
+    }
     if drifted > 0 {
         line = line.text(format!(" {drifted} not as the manifest asks: pvekube plan."));
+    }
+    if held > 0 {
+        line = line.text(format!(" {held} held back: pvekube plan tells why."));
     }
     if older > 0 {
         line = line.text(format!(" {older} on an older image."));

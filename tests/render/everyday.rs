@@ -40,14 +40,23 @@ fn report(name: &str, node: &str, vmid: u32, stage: Stage) -> MachineReport {
 fn status_tells_readiness_and_drift() {
     let mut wanted = with_machines(desired(3), 3, 4);
     wanted.machines[4].memory_mb *= 2;
-    let plan = plan(&wanted, &seen());
+    wanted.machines[5].power = false;
+    let mut seen = seen();
+    stop(&mut seen, "pve3", 106);
+    // Its Notes were edited: nothing with its mark is found, and a check says so.
+    config_mut(&mut seen, 103).description.clear();
+    let plan = plan(&wanted, &seen);
     let reports = [
         report("k8s-master-1", "pve1", 101, Stage::Login),
         report("k8s-master-2", "pve2", 102, Stage::Agent),
+        report("k8s-worker-1", "pve1", 104, Stage::Unknown),
         report("k8s-worker-2", "pve2", 105, Stage::Login),
+        report("k8s-worker-3", "pve3", 106, Stage::Stopped),
     ];
-    let rows = rows(&plan, &seen(), &reports);
+    let rows = rows(&wanted.machines, &plan, &seen, &reports);
     assert!(!all_ready(&rows));
+    assert!(all_ready(&rows[5..=5]), "off, as wanted");
+    assert_eq!(rows.len(), wanted.machines.len(), "none is left out");
     let mut said = String::new();
     for (wide, width) in [(false, 80), (true, 120)] {
         said.push_str(&status_text(&rows, wide, Look { width, color: false }));
