@@ -18,6 +18,7 @@ use crate::model::mark::Mark;
 use crate::model::plan::{BakeStep, Settings};
 use crate::pve::cloud_init::{BakeOutcome, bake_outcome};
 use crate::pve::commands;
+use crate::pve::storage_cfg::makes_bases;
 use crate::remote::{Probe, PutContent, PutFile, Remote, Work};
 
 /// Lines of a bake's console that are read: its report stands before everything that a shutdown prints.
@@ -233,7 +234,8 @@ impl<R: Remote> StepRun<R> {
         failure
     }
 
-    /// `qm template` exits 0 on failure and marks the config first (observed §1): each disk must be a base volume.
+    /// `qm template` exits 0 on failure and marks the config first (observed §1): each disk must be a base volume, where
+    /// its storage makes such.
     pub(super) async fn convert_step(&self, mark: &Mark) -> Result<(), StepError> {
         let seen = self.unlocked(mark).await?;
         let config = seen.marked(mark, &self.subject())?;
@@ -249,8 +251,13 @@ impl<R: Remote> StepRun<R> {
         }
         self.progress("converting to a template", None);
         let change = Change { verb: "template", id: "template-failed", what: "could not be made a template", mark };
+        let realm = self.run.observed.realm_of(&self.step.node);
+        let makes_bases = |storage: &str| {
+            let definition = realm.and_then(|realm| realm.storages.get(&StorageName::from(storage)));
+            definition.is_none_or(|definition| makes_bases(&definition.kind))
+        };
         let unmet = |seen: &Seen| match &seen.config {
-            Some(config) if config.is_template() => verify::unconverted(config),
+            Some(config) if config.is_template() => verify::unconverted(config, makes_bases),
             Some(_) => vec!["it is no template".to_owned()],
             None => vec!["the VM is gone".to_owned()],
         };

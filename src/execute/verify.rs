@@ -54,13 +54,15 @@ pub(super) fn template_leftovers(config: &VmConfig) -> Vec<String> {
     keys.chain(pending).collect()
 }
 
-/// Disks of a template whose volumes were not converted; a template is whole only when there are none.
-pub(super) fn unconverted(config: &VmConfig) -> Vec<String> {
+/// Disks of a template whose volumes were not converted; a template is whole only when there are none. `makes_bases` tells
+/// of a storage whether it can convert a disk at all.
+pub(super) fn unconverted(config: &VmConfig, makes_bases: impl Fn(&str) -> bool) -> Vec<String> {
     let disks = config.keys.iter().filter(|(key, _)| is_disk_key(&config.keys, key));
-    disks
-        .filter(|(_, value)| !Drive::parse(value).is_ok_and(|drive| drive.is_base()))
-        .map(|(key, value)| format!("{key} is {value}"))
-        .collect()
+    let is_left = |value: &str| match Drive::parse(value) {
+        Ok(drive) => !drive.is_base() && drive.storage().is_none_or(&makes_bases),
+        Err(_) => true,
+    };
+    disks.filter(|(_, value)| is_left(value)).map(|(key, value)| format!("{key} is {value}")).collect()
 }
 
 /// Storages that hold volumes of this VM, by its config.
@@ -152,11 +154,12 @@ mod tests {
             "cicustom: vendor=local:snippets/x\nscsi0: local-lvm:vm-9000-disk-0,size=3G\nide2: local-lvm:vm-9000-cloudinit,media=cdrom\n",
         );
         assert_eq!(template_leftovers(&dirty), ["cicustom is set"]);
-        assert_eq!(unconverted(&dirty), ["scsi0 is local-lvm:vm-9000-disk-0,size=3G"]);
+        assert_eq!(unconverted(&dirty, |_| true), ["scsi0 is local-lvm:vm-9000-disk-0,size=3G"]);
+        assert!(unconverted(&dirty, |storage| storage != "local-lvm").is_empty());
         let whole = config(
             "template: 1\nscsi0: local-lvm:9000/base-9000-disk-0.raw,size=3G\nide2: local-lvm:vm-9000-cloudinit,media=cdrom\n",
         );
-        assert!(unconverted(&whole).is_empty() && template_leftovers(&whole).is_empty());
+        assert!(unconverted(&whole, |_| true).is_empty() && template_leftovers(&whole).is_empty());
         assert_eq!(storages(&dirty), ["local-lvm".to_owned()].into());
     }
 

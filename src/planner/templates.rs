@@ -6,6 +6,7 @@ use crate::model::ids::{ImageDigest, NodeName, RealmId, Vmid};
 use crate::model::observed::{OperationSeen, Realm, Upstream, Vm};
 use crate::model::vm_config::VmConfig;
 use crate::pve::property;
+use crate::pve::storage_cfg::makes_bases;
 
 use super::recipe;
 use super::survey::{Found, Site, Survey};
@@ -188,9 +189,7 @@ pub(crate) fn unfinished(found: &Found<'_>) -> Option<String> {
         return Some("it has no disk".to_owned());
     };
     let kind = drive.storage().and_then(|name| found.realm.storages.get(&name.into())).map(|def| def.kind.as_str());
-    // `qm template` leaves disks on storages without base volumes as they are (contract §4.3).
-    let has_bases = !matches!(kind, Some("lvm" | "iscsi" | "iscsidirect"));
-    if has_bases && !drive.is_base() {
+    if kind.is_none_or(makes_bases) && !drive.is_base() {
         return Some(format!("its conversion was interrupted ({key} is no base volume)"));
     }
     if config.get("cicustom").is_some() {

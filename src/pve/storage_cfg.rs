@@ -13,6 +13,12 @@ const SHARED_KINDS: [&str; 9] = ["iscsi", "nfs", "cifs", "rbd", "cephfs", "iscsi
 /// Kinds that keep volumes as files.
 const FILE_KINDS: [&str; 6] = ["dir", "nfs", "cifs", "btrfs", "cephfs", "glusterfs"];
 
+/// Whether `qm template` turns a disk there into a base volume. Thick LVM can't, and the disk stays as it is without a
+/// word (contract §4.3); of kinds that come from elsewhere nobody knows. Full clones work from either.
+pub fn makes_bases(kind: &str) -> bool {
+    FILE_KINDS.contains(&kind) || ["lvmthin", "zfspool", "zfs", "rbd"].contains(&kind)
+}
+
 /// Every storage of the file; `local` is there even without one.
 pub fn parse(bytes: &[u8]) -> BTreeMap<StorageName, StorageDef> {
     let sections = section_config::parse(bytes);

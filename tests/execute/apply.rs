@@ -1,6 +1,7 @@
 //! From nothing to ready, and what comes after.
 
 use pvekube::model::outcome::Stage;
+use pvekube::sandbox::world::StorageKind;
 
 use crate::cluster::{Cluster, ONE_WORKER, THREE_AND_TWO};
 
@@ -61,4 +62,20 @@ async fn on_shared_storage_one_template_serves_all_nodes() {
     assert_eq!(nodes.len(), 3, "machines are on all nodes");
     assert!(cluster.plan().await.0.steps.is_empty());
     cluster.assert_tidy().await;
+}
+
+/// Thick LVM has no base volumes: `qm template` leaves its disks as they are (contract §4.3), and full clones work.
+#[tokio::test(start_paused = true)]
+async fn every_kind_of_storage_holds_machines_after_one_apply() {
+    for kind in [StorageKind::Dir, StorageKind::Nfs, StorageKind::Lvm, StorageKind::Lvmthin, StorageKind::Zfspool] {
+        for bios in ["seabios", "ovmf"] {
+            let mut cluster = Cluster::on(kind, ONE_WORKER);
+            cluster.desired.template.bios = bios.to_owned();
+            let applied = cluster.apply().await;
+            assert!(applied.outcome.is_success(), "{kind:?} {bios}: {}", applied.failures());
+            let (plan, _) = cluster.plan().await;
+            assert!(plan.steps.is_empty(), "{kind:?} {bios}: {:#?}", plan.changes);
+            cluster.assert_tidy().await;
+        }
+    }
 }

@@ -85,6 +85,25 @@ impl Cluster {
         cluster
     }
 
+    /// The same, with machines on a local storage of another kind.
+    pub fn on(kind: StorageKind, manifest: &str) -> Self {
+        let mut topology = topology();
+        let storages = &mut topology.realms[0].storages;
+        let mut other = storages[1].clone();
+        (other.name, other.kind) = ("disks".into(), kind);
+        other.place = match kind {
+            StorageKind::Dir | StorageKind::Nfs => "/mnt/disks",
+            StorageKind::Lvm => "vg1",
+            StorageKind::Lvmthin => "vg1/thin",
+            StorageKind::Zfspool => "tank",
+        }
+        .into();
+        storages.push(other);
+        let mut cluster = Self::with_topology(manifest, topology);
+        cluster.desired.template.storage = "disks".into();
+        cluster
+    }
+
     fn with_topology(manifest: &str, topology: Topology) -> Self {
         let world =
             World::create(Fs::memory(), topology, Clock::simulated(1_795_000_000), Arc::new(Hypervisor::default()))
