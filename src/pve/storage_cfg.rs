@@ -29,7 +29,9 @@ pub fn parse(bytes: &[u8]) -> BTreeMap<StorageName, StorageDef> {
     if local.kind != "dir" || elsewhere {
         *local = default_local();
     }
-    local.path = Some("/var/lib/vz".to_owned());
+    if local.path.is_some() {
+        local.path = Some("/var/lib/vz".to_owned());
+    }
     local.nodes = None;
     storages
 }
@@ -62,8 +64,16 @@ fn storage(section: &Section) -> StorageDef {
     }
 }
 
-/// Where a file storage is mounted: its `path`, or PVE's own mount point.
+/// Where a file storage is mounted, its `path` or PVE's own mount point, if its snippets lie in `snippets/` below that:
+/// `content-dirs` can move them (Storage/Plugin.pm `get_subdir`).
 fn path(section: &Section) -> Option<String> {
+    let moved = section.keys.get("content-dirs").is_some_and(|folders| {
+        let folder = folders.split(',').find_map(|part| part.trim().strip_prefix("snippets="));
+        folder.is_some_and(|folder| folder.trim_matches('/') != "snippets")
+    });
+    if moved {
+        return None;
+    }
     if let Some(path) = section.keys.get("path") {
         return Some(path.clone());
     }
@@ -121,6 +131,15 @@ mod tests {
         assert!(of("share").shared && !of("share").enabled);
         assert_eq!(of("share").path.as_deref(), Some("/mnt/pve/share"));
         assert!(of("san").shared && !of("san").thin && !of("full").thin);
+    }
+
+    #[test]
+    fn moved_snippets_have_no_known_folder() {
+        let storages = parse(
+            b"dir: own\n\tpath /o\n\tcontent-dirs backup=b,snippets=scripts\n\ndir: same\n\tpath /s\n\tcontent-dirs snippets=snippets,iso=i\n",
+        );
+        assert_eq!(storages[&"own".into()].path, None);
+        assert_eq!(storages[&"same".into()].path.as_deref(), Some("/s"));
     }
 
     #[test]

@@ -270,3 +270,27 @@ fn another_clusters_template_is_used_read_only() {
     let plan = plan_with(&one_worker(1), &observed, |o| o.replace_outdated = true);
     assert_eq!(lines(&plan), ["create k8s-worker-1 pve1 100"]);
 }
+
+#[test]
+fn a_bake_needs_its_snippets_storage_in_use_on_the_node() {
+    let mut desired = with_machines(desired(2), 0, 2);
+    desired.template.bake = Some(Bake {
+        network: desired.machines[0].network.clone(),
+        addresses: Default::default(),
+        packages: Vec::new(),
+        commands: Vec::new(),
+        timeout_s: 900,
+    });
+    let refusal = |change: fn(&mut StorageDef)| {
+        let mut observed = observed(2);
+        for node in ["pve1", "pve2"] {
+            change(realm(&mut observed, node).storages.get_mut(&"local".into()).unwrap());
+        }
+        let plan = plan(&desired, &observed);
+        plan.checks.iter().find(|check| check.id == "no-node-fits").map(|check| check.message.clone())
+    };
+    assert_eq!(refusal(|_| {}), None);
+    assert!(refusal(|local| local.enabled = false).unwrap().contains("pve1: storage local is disabled"));
+    assert!(refusal(|local| local.nodes = Some(["pve9".into()].into())).unwrap().contains("restricted to other nodes"));
+    assert!(refusal(|local| local.path = None).unwrap().contains("storage local has no folder `snippets`"));
+}

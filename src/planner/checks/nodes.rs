@@ -1,7 +1,8 @@
 //! What is right and wrong with each node, whatever the manifest asks for.
 
 use crate::model::desired::{Desired, Download};
-use crate::model::observed::{NodeFacts, Observed, Upstream};
+use crate::model::ids::StorageName;
+use crate::model::observed::{NodeFacts, Observed, StorageDef, Upstream};
 use crate::model::plan::Check;
 
 use crate::planner::capacity::gib;
@@ -48,7 +49,7 @@ pub(crate) fn node_findings(survey: &Survey<'_>, site: &Site<'_>, facts: &NodeFa
         });
     }
     findings.push(storage(survey, site, facts));
-    findings.push(snippets(survey, site));
+    findings.push(snippets(survey, site, facts));
     findings.push(bridge(survey, facts));
     findings
 }
@@ -60,12 +61,8 @@ fn storage(survey: &Survey<'_>, site: &Site<'_>, facts: &NodeFacts) -> Finding {
     let Some(definition) = definition else {
         return wrong("storage", format!("there is no storage {name}"), hint);
     };
-    let elsewhere = definition.nodes.as_ref().is_some_and(|nodes| !nodes.contains(&facts.pve_name));
-    if elsewhere {
-        return wrong("storage", format!("storage {name} is restricted to other nodes"), hint);
-    }
-    if !definition.enabled {
-        return wrong("storage", format!("storage {name} is disabled"), hint);
+    if let Some(reason) = out_of_use(name, definition, facts) {
+        return wrong("storage", reason, hint);
     }
     if !definition.content.contains("images") {
         let content: Vec<&str> = definition.content.iter().map(String::as_str).collect();
@@ -78,20 +75,31 @@ fn storage(survey: &Survey<'_>, site: &Site<'_>, facts: &NodeFacts) -> Finding {
     right("storage", format!("{name} ({}), {} free", definition.kind, gib(free)))
 }
 
-/// A bake needs a storage with a folder for its snippet.
-fn snippets(survey: &Survey<'_>, site: &Site<'_>) -> Finding {
+/// A bake needs a storage with a folder for its snippet, which PVE reads when the VM starts: only from a storage that is
+/// enabled there (Storage.pm `activate_storage`). Its content types don't matter (observed §11).
+fn snippets(survey: &Survey<'_>, site: &Site<'_>, facts: &NodeFacts) -> Finding {
+    let id = "snippet-storage";
     let name = &survey.desired.template.snippet_storage;
     if survey.desired.template.bake.is_none() {
-        return right("snippet-storage", "not needed: no bake");
+        return right(id, "not needed: no bake");
     }
-    let path = site.realm.and_then(|(_, realm)| realm.storages.get(name)).and_then(|def| def.path.as_deref());
-    match path {
-        Some(path) => right("snippet-storage", format!("{name} at {path}")),
-        None => {
-            let hint = "set `vm_template.snippet_storage` to a directory storage of that node";
-            wrong("snippet-storage", format!("storage {name} has no folder for snippets"), hint)
-        }
+    let hint = "set `vm_template.snippet_storage` to a directory storage of that node";
+    let definition = site.realm.and_then(|(_, realm)| realm.storages.get(name));
+    if let Some(reason) = definition.and_then(|definition| out_of_use(name, definition, facts)) {
+        return wrong(id, reason, hint);
     }
+    match definition.and_then(|definition| definition.path.as_deref()) {
+        Some(path) => right(id, format!("{name} at {path}")),
+        None => wrong(id, format!("storage {name} has no folder `snippets`"), hint),
+    }
+}
+
+/// Why a storage can't be used on a node at all.
+fn out_of_use(name: &StorageName, definition: &StorageDef, facts: &NodeFacts) -> Option<String> {
+    if definition.nodes.as_ref().is_some_and(|nodes| !nodes.contains(&facts.pve_name)) {
+        return Some(format!("storage {name} is restricted to other nodes"));
+    }
+    (!definition.enabled).then(|| format!("storage {name} is disabled"))
 }
 
 fn bridge(survey: &Survey<'_>, facts: &NodeFacts) -> Finding {
