@@ -69,7 +69,7 @@ pub const FAULTS: &[FaultInfo] = &[
     ),
     info(
         "half-created",
-        "A VM is nothing but `lock: create`: a `qm create` with an import was killed on the node. It has no mark, so it is not touched.",
+        "A VM is nothing but a lock: a `qm create` or `qm clone` was killed on the node in its first moments. It has no mark, so it is not touched.",
         "Look at it on the node; if nobody works on it, run the command that the message shows.",
     ),
     info(

@@ -159,11 +159,11 @@ fn names(config: &VmConfig, volume: &str) -> bool {
         .any(|value| value == volume || value.strip_prefix(volume).is_some_and(|rest| rest.starts_with(',')))
 }
 
-/// A config that is nothing but `lock: create` has no mark: it is reported, never touched (design §6).
-pub(super) fn nameless_create(subject: &str, vmid: crate::model::ids::Vmid) -> StepError {
+/// A config that is nothing but a lock has no mark: it is reported, never touched (design §6).
+pub(super) fn half_created(subject: &str, vmid: crate::model::ids::Vmid, verb: &str) -> StepError {
     failure(
         "half-created",
-        format!("{subject}: an interrupted `qm create` left a nameless config"),
+        format!("{subject}: an interrupted `qm {verb}` left a config without name or mark"),
         format!(
             "if no task works on it, remove it: `qm unlock {vmid} && qm destroy {vmid} --purge 1`; then run apply again"
         ),

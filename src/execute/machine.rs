@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use tokio::time::Instant;
 
+use super::destroy::half_created;
 use super::failure::{StepError, failure};
 use super::mutate::{Change, taken};
 use super::read_back::Seen;
@@ -29,7 +30,8 @@ pub(super) struct Clone<'a> {
 }
 
 impl<R: Remote> StepRun<R> {
-    /// The mark is in the config from its first write on, so that nothing of a clone is ever nameless (observed §11).
+    /// The mark is in the config as soon as the first drive is copied: the small cloud-init drive of our own templates. Until
+    /// then it is a lock without a name, and what a killed `qm` leaves of it is reported.
     pub(super) async fn clone_step(&self, clone: &Clone<'_>) -> Result<(), StepError> {
         let since = Instant::now();
         let mut attempt = 0;
@@ -59,6 +61,9 @@ impl<R: Remote> StepRun<R> {
                 self.settle(&ended).await;
                 self.reached(Stage::Stopped);
                 return Ok(());
+            }
+            if after.config.as_ref().and_then(VmConfig::only_lock) == Some("clone") {
+                return Err(half_created(&self.subject(), self.step.vmid, "clone"));
             }
             if after.config.is_some() && after.marked(clone.mark, "").is_err() {
                 return Err(taken(&self.subject(), &after).into());

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::destroy::nameless_create;
+use super::destroy::half_created;
 use super::failure::{StepError, failure, last_lines};
 use super::mutate::{Change, taken};
 use super::operation::Ended;
@@ -117,8 +117,8 @@ impl<R: Remote> StepRun<R> {
                 return Ok(());
             }
             match &after.config {
-                Some(config) if config.lock() == Some("create") && config.get("name").is_none() => {
-                    return Err(nameless_create(&self.subject(), self.step.vmid));
+                Some(config) if config.only_lock() == Some("create") => {
+                    return Err(half_created(&self.subject(), self.step.vmid, "create"));
                 }
                 Some(_) if after.marked(mark, "").is_err() => return Err(taken(&self.subject(), &after).into()),
                 Some(_) | None => {}

@@ -44,6 +44,14 @@ impl VmConfig {
         self.get("lock")
     }
 
+    /// The lock of a config that is nothing else: `create`, `clone` or `destroyed` is at work on it, or was killed. Nobody
+    /// can tell from it whose it is. (`qm clone` notes itself as the description until its first drive is copied, Qemu.pm
+    /// `clone_vm`.)
+    pub fn only_lock(&self) -> Option<&str> {
+        let bare = matches!(self.description.trim(), "" | "qmclone temporary file");
+        self.lock().filter(|_| bare && self.keys.len() == 1)
+    }
+
     pub fn has_pending(&self) -> bool {
         !self.pending.is_empty() || !self.pending_delete.is_empty()
     }

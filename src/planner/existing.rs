@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::desired::Machine;
 use crate::model::ids::{MachineId, NodeName, RealmId, Role, Vmid};
-use crate::model::observed::{NodeFacts, OperationSeen, Power};
+use crate::model::observed::{NodeFacts, OperationSeen, Power, Realm};
 use crate::model::plan::HazardKind;
 use crate::pve::property::is_disk_key;
 
@@ -137,7 +137,7 @@ fn hold_for_unseen<'a>(
     }
 }
 
-/// Live operations of ours on VMIDs where nothing of ours is to be seen.
+/// Live operations of ours on VMIDs where nothing is to be seen yet, or a lock without a mark: a clone in its first moments.
 fn unseen_work<'a>(survey: &Survey<'a>, slots: &BTreeMap<NodeName, Slot<'a>>) -> Vec<Attach<'a>> {
     let mut unseen = Vec::new();
     for (node, site) in &survey.sites {
@@ -145,7 +145,7 @@ fn unseen_work<'a>(survey: &Survey<'a>, slots: &BTreeMap<NodeName, Slot<'a>>) ->
         let here: BTreeSet<Vmid> = facts
             .operations
             .iter()
-            .filter(|op| op.live && op.cluster == survey.desired.cluster && !realm.guests.contains_key(&op.vmid))
+            .filter(|op| op.live && op.cluster == survey.desired.cluster && !is_somebody(realm, op.vmid))
             .map(|op| op.vmid)
             .filter(|vmid| !slots.values().any(|slot| slot.node == **node && slot.vmid == *vmid))
             .collect();
@@ -157,6 +157,14 @@ fn unseen_work<'a>(survey: &Survey<'a>, slots: &BTreeMap<NodeName, Slot<'a>>) ->
         }));
     }
     unseen
+}
+
+/// Whether a guest of this id is more than a lock.
+fn is_somebody(realm: &Realm, vmid: Vmid) -> bool {
+    let guest = realm.guests.get(&vmid);
+    guest.is_some_and(|guest| {
+        guest.vm().and_then(|vm| vm.config.as_ref()).is_none_or(|config| config.only_lock().is_none())
+    })
 }
 
 fn fate<'a>(survey: &Survey<'a>, machine: &Machine, report: &mut Report) -> Fate<'a> {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::model::desired::Machine;
 use crate::model::ids::{MachineId, MachineName, Role};
 use crate::model::plan::{Effect, HazardKind};
+use crate::model::vm_config::VmConfig;
 
 use super::existing::{self, Fate, Keep};
 use super::hazards::list;
@@ -108,23 +109,24 @@ fn out_of_scope(survey: &Survey<'_>, report: &mut Report) {
     }
 }
 
-/// A config that is nothing but its lock, left by a killed `qm create` or `qm destroy` (contract §7), may be anybody's:
-/// reported, never touched.
+/// A config that is nothing but its lock, left by a killed `qm` (contract §7), may be anybody's: reported, never touched.
+/// One that an operation of ours works on is no leftover.
 fn leftovers(survey: &Survey<'_>, report: &mut Report) {
-    for (_, _, vm) in survey.observed.vms() {
-        let Some(config) = &vm.config else { continue };
-        let nameless = config.get("name").is_none() && config.description.trim().is_empty();
-        let verb = match config.lock() {
+    for (_, realm, vm) in survey.observed.vms() {
+        let verb = match vm.config.as_ref().and_then(VmConfig::only_lock) {
             Some("create") => "create",
+            Some("clone") => "clone",
             Some("destroyed") => "destroy",
             Some(_) | None => continue,
         };
-        if nameless {
-            let (vmid, node) = (vm.vmid, &vm.node);
-            let text = format!(
-                "VM {vmid} on {node} is only a lock left by a killed `qm {verb}`; if nothing works on it: qm unlock {vmid} && qm destroy {vmid}"
-            );
-            report.note("leftover", None, text);
+        let home = realm.members.get(&vm.node).and_then(|member| member.node.as_ref());
+        if home.is_some_and(|node| !survey.live_operations(node, vm.vmid).is_empty()) {
+            continue;
         }
+        let (vmid, node) = (vm.vmid, &vm.node);
+        let text = format!(
+            "VM {vmid} on {node} is only a lock left by a killed `qm {verb}`; if nothing works on it: qm unlock {vmid} && qm destroy {vmid}"
+        );
+        report.note("leftover", None, text);
     }
 }

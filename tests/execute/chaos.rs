@@ -61,17 +61,21 @@ impl Conditions for Storm {
     }
 }
 
-/// What the plan's note asks the operator for: a killed `qm create` or `qm destroy` leaves a config
-/// that is nothing but its lock.
+/// What the plan's note asks the operator for: a killed `qm create`, `qm clone` or `qm destroy` leaves a config that is
+/// nothing but its lock.
 fn remove_nameless(cluster: &Cluster) {
     for node in cluster.world.nodes() {
         for vmid in (100..200).chain(9000..9010) {
             let path = node.conf_path(vmid);
-            if node.read_text(&path).is_ok_and(|text| ["lock: create", "lock: destroyed"].contains(&text.trim())) {
+            if node.read_text(&path).is_ok_and(|text| is_only_lock(&text)) {
                 node.pve_remove(&path).unwrap();
             }
         }
     }
+}
+
+fn is_only_lock(text: &str) -> bool {
+    ["lock: create", "lock: destroyed", "# qmclone temporary file\nlock: clone"].contains(&text.trim())
 }
 
 async fn history(seed: u64) {

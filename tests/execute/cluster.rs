@@ -18,7 +18,9 @@ use pvekube::sandbox::clock::Clock;
 use pvekube::sandbox::fs::Fs;
 use pvekube::sandbox::guest::hypervisor::Hypervisor;
 use pvekube::sandbox::image_server;
+use pvekube::sandbox::process::{Captured, Process};
 use pvekube::sandbox::remote::{Conditions, SandboxRemote};
+use pvekube::sandbox::tools;
 use pvekube::sandbox::world::{NodeSpec, PveVersion, RealmSpec, StorageKind, StorageSpec, Topology, World};
 use tokio::sync::{mpsc, watch};
 
@@ -118,6 +120,20 @@ impl Cluster {
     pub fn with_conditions(mut self, conditions: Arc<dyn Conditions>) -> Self {
         self.remote = self.remote.with_conditions(conditions);
         self
+    }
+
+    /// The template is there and the operator's own: without our mark, its cloud-init drive behind its disk.
+    pub async fn own_template(&self) {
+        assert!(self.apply().await.outcome.is_success());
+        let node = self.world.node("pve1").unwrap();
+        for line in ["stop 100", "destroy 100 --purge 1"] {
+            let (_, out) = Captured::new();
+            let words = std::iter::once("qm").chain(line.split(' '));
+            assert_eq!(tools::run(&node, &Process::new(words, out)).await, Some(0), "{line}");
+        }
+        let text = node.read_text(&node.conf_path(9000)).unwrap();
+        let kept: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
+        node.pve_write(&node.conf_path(9000), kept.join("\n").replace("ide2:", "scsi1:") + "\n").unwrap();
     }
 
     pub async fn observe(&self) -> Observed {

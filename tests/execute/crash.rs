@@ -167,3 +167,18 @@ async fn a_half_made_clone_that_was_already_unlocked_is_still_known_as_one() {
     }
     assert!(found, "no cut fell into the clone");
 }
+
+/// The template is the operator's, without a drive that is copied before its disk: all through the copy the clone's config
+/// is a note and a lock, without our mark. The next run waits for it, and makes no second one.
+#[tokio::test(start_paused = true)]
+async fn a_clone_that_has_no_mark_yet_is_attached_to() {
+    for at in [8.0, 12.0, 16.0, 20.0, 24.0] {
+        let cluster = Cluster::new(ONE_WORKER);
+        cluster.own_template().await;
+        cut_after(&cluster, at, Blow::Killed).await;
+        cluster.converge(4).await;
+        let observed = cluster.observe().await;
+        let machines: Vec<u32> = observed.vms().map(|(_, _, vm)| vm.vmid.0).filter(|vmid| *vmid < 9000).collect();
+        assert_eq!(machines, [100], "cut at {at} s");
+    }
+}

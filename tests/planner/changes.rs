@@ -359,6 +359,32 @@ fn a_clone_that_has_only_begun_holds_creations_back() {
     assert_eq!(notes(&plan, "operation-runs").len(), 1);
 }
 
+/// What `qm clone` writes first, until its first drive is copied: without our mark (Qemu.pm `clone_vm`).
+fn clone_stub(observed: &mut Observed, vmid: u32) {
+    let mut stub = config(&[("lock", "clone")]);
+    stub.description = "qmclone temporary file".into();
+    put(observed, "pve1", vmid, stub, false);
+}
+
+#[test]
+fn a_clone_without_its_mark_yet_is_waited_for_and_not_made_twice() {
+    let (desired, mut observed) = cluster();
+    realm(&mut observed, "pve1").guests.remove(&Vmid(104));
+    clone_stub(&mut observed, 300);
+    facts(&mut observed, "pve1").operations.push(operation(300, "clone"));
+    let plan = plan(&desired, &observed);
+    assert_eq!(lines(&plan), ["resume k8s-worker-1 pve1 300"]);
+    assert_eq!(notes(&plan, "leftover"), [""; 0]);
+}
+
+#[test]
+fn what_a_killed_clone_left_without_a_mark_is_reported() {
+    let (desired, mut observed) = cluster();
+    clone_stub(&mut observed, 300);
+    let notes = notes(&plan(&desired, &observed), "leftover").concat();
+    assert!(notes.contains("a killed `qm clone`") && notes.contains("qm unlock 300 && qm destroy 300"), "{notes}");
+}
+
 #[test]
 fn a_dead_operation_says_nothing() {
     let (desired, mut observed) = cluster();

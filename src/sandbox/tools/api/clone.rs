@@ -1,5 +1,6 @@
-//! `qm clone` (Qemu.pm `clone_vm`; contract §5). The target's config has its name, description and `lock: clone` from
-//! its first write on; each drive is added when it is copied; the lock goes last.
+//! `qm clone` (Qemu.pm `clone_vm`; contract §5). The target's first config is a note and `lock: clone` alone; name,
+//! description and all the rest come with the first drive that was copied (`efidisk0`, `ide2` before `scsi0`), each further
+//! drive when it is; the lock goes last.
 
 mod config;
 
@@ -14,6 +15,9 @@ use super::super::worker::{Task, fork_worker};
 use super::{Values, number, pools, vmid_of};
 use crate::pve::size;
 use config::fresh_config;
+
+/// What stands in the target's config until its first drive is there.
+const TEMPORARY: &str = "# qmclone temporary file\nlock: clone\n";
 
 /// A clone in the making.
 struct Plan<'a> {
@@ -116,7 +120,8 @@ async fn run(call: &Call<'_>, plan: &Plan<'_>, node: Option<&String>) -> Run<()>
         call.say(format!("creating a clone of VM {} with ID {}", plan.source, plan.target))?;
     }
     let (mut new, todo) = fresh_config(call, &config, plan);
-    store(call, &mut new)?;
+    let path = call.node.conf_path(plan.target);
+    call.node.pve_write(&path, TEMPORARY).map_err(|error| conf::write_error(call, &path, &error))?;
     let mut made = Vec::new();
     let copied = copy_drives(call, plan, &mut new, &todo, running, &mut made).await;
     let finished = match copied {
