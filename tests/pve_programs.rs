@@ -87,7 +87,7 @@ fn shell_and_writer_agree() {
     node.write("etc/pve/.vmlist", vmlist);
     node.write("etc/pve/nodes/c1/qemu-server/201.conf", CONFIG);
     node.write("etc/pve/nodes/c2/qemu-server/202.conf", "name: no-newline");
-    node.write("etc/pve/nodes/c1/lxc/300.conf", "");
+    node.write("etc/pve/nodes/c1/lxc/300.conf", "hostname: a\nmemory: 1024\nswap: 0\n\n[snap]\nmemory: 2048\n");
     let rrd =
         format!("pve2-storage/c1/local-lvm:{}:9:9\npve-storage-9.0/c1/local-lvm:{}:1000:10\n", now() - 500, now() - 5);
     node.write("etc/pve/.rrd", &rrd);
@@ -130,6 +130,7 @@ fn shell_and_writer_agree() {
         ("c1/qemu-server/201.conf".to_owned(), CONFIG.to_vec()),
     ]);
     w.lines(&["containers"], ["c1/lxc/300.conf"]);
+    w.lines(&["container-memory"], ["c1/lxc/300.conf:memory: 1024", "c1/lxc/300.conf:memory: 2048"]);
     w.file("vmlist-after", Some(vmlist.as_bytes()));
     w.file("rrd", Some(rrd.as_bytes()));
     w.file("storage.cfg", Some(b"lvmthin: local-lvm\n\tthinpool data\n\ndir: other\n\tpath /o\n"));

@@ -183,8 +183,9 @@ pub enum Power {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Container {
     pub node: PveName,
-    /// From `.rrd`; `None` when there is no fresh sample.
+    /// Configured memory, from `.rrd` or its config; `None` when neither was there.
     pub memory_bytes: Option<u64>,
+    /// From `.rrd`; `None` when there is no fresh sample.
     pub running: Option<bool>,
 }
 

@@ -105,7 +105,8 @@ pub(crate) fn room(desired: &Desired, site: &Site<'_>, facts: &NodeFacts) -> Roo
             }
             Guest::Vm(_) => {}
             Guest::Container(container) => {
-                if container.running == Some(true) {
+                // Where nobody could tell whether it runs, it may.
+                if container.running != Some(false) {
                     used = used.saturating_add(container.memory_bytes.unwrap_or(0));
                 }
             }

@@ -26,6 +26,7 @@ mod fields;
 mod hazards;
 mod machine_steps;
 mod notes;
+mod packing;
 mod placement;
 mod recipe;
 mod removal;

@@ -8,11 +8,13 @@ use crate::model::observed::Power;
 
 use super::capacity::{self, GIB, MIB, Room, Store, StoreKey, gib};
 use super::existing::Fate;
+use super::packing;
 use super::report::Report;
 use super::survey::{Site, Survey};
 use super::templates::{Slot, SlotState};
 
 /// Nodes and stores as they fill up while the plan is made.
+#[derive(Clone)]
 pub(crate) struct Board<'s, 'a> {
     survey: &'s Survey<'a>,
     slots: &'s BTreeMap<NodeName, Slot<'a>>,
@@ -24,6 +26,7 @@ pub(crate) struct Board<'s, 'a> {
     unfit: BTreeMap<NodeName, Option<String>>,
     /// Slots whose template's own disk is counted already.
     templates_taken: Vec<NodeName>,
+    pub(super) strategy: Strategy,
 }
 
 /// A machine's node, and why.
@@ -34,7 +37,7 @@ pub(crate) struct Choice {
 }
 
 /// Places every machine that is to be made: pinned ones and remakes that can stay first, so that nobody takes their
-/// room; then the rest in plan order.
+/// room; then the rest.
 pub(crate) fn place<'a>(
     survey: &Survey<'a>,
     slots: &BTreeMap<NodeName, Slot<'a>>,
@@ -62,22 +65,11 @@ pub(crate) fn place<'a>(
             later.push(*machine);
         }
     }
-    for machine in later {
-        match board.choose(machine) {
-            Ok(choice) => board.settle(machine, &choice.node, choice.why, &mut choices),
-            Err(reasons) => refuse(machine, &reasons, report),
-        }
-    }
+    let (board, chosen) = packing::pack(board, &later, report);
+    choices.extend(chosen);
     board.overcommit(report);
     board.growth(fates, report);
     (choices, board.rooms, board.stores)
-}
-
-fn refuse(machine: &Machine, reasons: &[(NodeName, String)], report: &mut Report) {
-    let list: Vec<String> = reasons.iter().map(|(node, reason)| format!("{node}: {reason}")).collect();
-    let message = format!("no node can take {}: {}", machine.name, list.join("; "));
-    let hint = "make room, add a node, choose a smaller size, or raise `limits.memory_overcommit`";
-    report.fail("no-node-fits", &machine.name, message, hint, machine.place.as_ref());
 }
 
 impl<'s, 'a> Board<'s, 'a> {
@@ -94,6 +86,7 @@ impl<'s, 'a> Board<'s, 'a> {
             masters: BTreeMap::new(),
             unfit: survey.sites.iter().map(|(name, site)| ((*name).clone(), unfit(survey, site))).collect(),
             templates_taken: Vec::new(),
+            strategy: survey.desired.placement,
         };
         for (name, site) in &survey.sites {
             if let Some(facts) = site.facts {
@@ -203,7 +196,7 @@ impl<'s, 'a> Board<'s, 'a> {
     }
 
     /// The best node by the strategy, or every node's reason.
-    fn choose(&self, machine: &Machine) -> Result<Choice, Vec<(NodeName, String)>> {
+    pub(super) fn choose(&self, machine: &Machine) -> Result<Choice, Vec<(NodeName, String)>> {
         let mut reasons = Vec::new();
         let mut able = Vec::new();
         for name in self.survey.sites.keys() {
@@ -226,7 +219,7 @@ impl<'s, 'a> Board<'s, 'a> {
             Role::Worker => (0, 0),
         };
         let room = self.rooms.get(node);
-        let load = match self.survey.desired.placement {
+        let load = match self.strategy {
             Strategy::VmCount => room.map_or(u64::MAX, |room| room.vms as u64),
             Strategy::Memory => u64::MAX - room.map_or(0, Room::memory_free),
             Strategy::Pack => room.map_or(u64::MAX, Room::memory_free),
@@ -271,14 +264,20 @@ impl<'s, 'a> Board<'s, 'a> {
 
     fn load_words(&self, node: &NodeName) -> String {
         let Some(room) = self.rooms.get(node) else { return String::new() };
-        match self.survey.desired.placement {
+        match self.strategy {
             Strategy::VmCount => format!("fewest VMs ({})", room.vms),
             Strategy::Memory => format!("most free memory ({})", gib(room.memory_free())),
             Strategy::Pack => format!("fullest node that fits ({} free)", gib(room.memory_free())),
         }
     }
 
-    fn settle(&mut self, machine: &Machine, node: &NodeName, why: String, choices: &mut BTreeMap<MachineId, Choice>) {
+    pub(super) fn settle(
+        &mut self,
+        machine: &Machine,
+        node: &NodeName,
+        why: String,
+        choices: &mut BTreeMap<MachineId, Choice>,
+    ) {
         if let Some(slot) = self.slots.get(node) {
             let key = self.rooms.get(node).and_then(|room| room.store.clone());
             if let Some(mut store) = key.as_ref().and_then(|key| self.stores.get(key)).cloned() {

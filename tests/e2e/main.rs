@@ -173,7 +173,8 @@ fn the_log_names_every_command_and_no_secret() {
         let applied = lab.pvekube(&["apply", "--auto-approve", "-vv", "--log-file", "log.txt"]).exits(0);
         let log = std::fs::read_to_string(lab.path("log.txt")).unwrap();
         for text in [&applied.stderr, &log] {
-            for part in ["observe: ", "lock: held", "qm clone ", "qm set ", "qm start ", "pvesm list ", " port 22: ok"] {
+            for part in ["observe: ", "lock: held", "qm clone ", "qm set ", "qm start ", "pvesm list ", " port 22: ok"]
+            {
                 let line = text.lines().find(|line| line.contains(part)).unwrap_or_else(|| panic!("no {part}: {text}"));
                 assert!(line.contains(" seconds="), "{line}");
                 assert!(part.contains("port 22") || line.contains(" node=pve1") && line.contains(" exit=0"), "{line}");

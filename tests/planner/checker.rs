@@ -1,5 +1,6 @@
 //! An independent judge of placements: it knows the rules, not the planner's code.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use pvekube::model::desired::*;
@@ -44,11 +45,32 @@ pub fn check(case: &Case, plan: &Plan) -> Result<(), String> {
     for (machine, change) in first {
         put(&mut nodes, machine, &change.node)?;
     }
-    for (machine, change) in rest {
-        better(case, &nodes, machine, &change.node)?;
+    let machines: Vec<&Machine> = rest.iter().map(|(machine, _)| *machine).collect();
+    let (mut order, mut strategy) = (rest, Some(case.desired.placement));
+    if !fits(case, &nodes, &machines) {
+        // Somebody would be left over: the largest first; and if that does not help, wherever there is room.
+        order.sort_by_key(|(machine, _)| (Reverse((machine.memory_mb, machine.disk_gb)), machine.id.clone()));
+        let largest: Vec<&Machine> = order.iter().map(|(machine, _)| *machine).collect();
+        strategy = strategy.filter(|_| fits(case, &nodes, &largest));
+    }
+    for (machine, change) in order {
+        if strategy.is_some() {
+            better(case, &nodes, machine, &change.node)?;
+        }
         put(&mut nodes, machine, &change.node)?;
     }
     Ok(())
+}
+
+/// All of them fit when each goes to the best node in its turn.
+fn fits(case: &Case, nodes: &BTreeMap<NodeName, Node>, machines: &[&Machine]) -> bool {
+    let mut nodes = nodes.clone();
+    machines.iter().all(|machine| {
+        let able = |name: &&NodeName| put(&mut nodes.clone(), machine, name).is_ok();
+        let names: Vec<NodeName> = nodes.keys().filter(able).cloned().collect();
+        let best = names.iter().find(|name| better(case, &nodes, machine, name).is_ok());
+        best.is_some_and(|best| put(&mut nodes, machine, best).is_ok())
+    })
 }
 
 fn put(nodes: &mut BTreeMap<NodeName, Node>, machine: &Machine, on: &NodeName) -> Result<(), String> {

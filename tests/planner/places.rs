@@ -123,6 +123,40 @@ fn memory_counts_running_and_onboot_vms_only() {
 }
 
 #[test]
+fn a_container_counts_unless_it_is_known_to_be_stopped() {
+    let mut desired = with_machines(desired(1), 0, 1);
+    desired.machines[0].memory_mb = 60 * 1024;
+    for (running, fits) in [(Some(true), false), (None, false), (Some(false), true)] {
+        let mut observed = observed(1);
+        let container = Container { node: "pve1".into(), memory_bytes: Some(8 * GIB), running };
+        realm(&mut observed, "pve1").guests.insert(Vmid(300), Guest::Container(container));
+        assert_eq!(failed(&plan(&desired, &observed)).is_empty(), fits, "{running:?}");
+    }
+}
+
+/// Two nodes of 62 GiB. By number of VMs the small ones are spread, and neither has 60 GiB left.
+#[test]
+fn the_largest_go_first_where_the_manifests_order_does_not_fit() {
+    let sizes = |gib: &[u64]| {
+        let mut desired = with_machines(desired(2), 0, u32::try_from(gib.len()).unwrap());
+        desired.machines.iter_mut().zip(gib).for_each(|(machine, gib)| machine.memory_mb = gib * 1024);
+        plan(&desired, &observed(2))
+    };
+    let packed = sizes(&[4, 4, 4, 60]);
+    assert_eq!(failed(&packed), Vec::<&str>::new());
+    assert_eq!(notes(&packed, "largest-first").len(), 1);
+    assert_eq!(why(&packed, "k8s-worker-4").0, "pve1");
+    // Only 34 + 28 and 22 + 20 + 20 fit: by number of VMs even the largest first do not find that.
+    let packed = sizes(&[20, 20, 22, 28, 34]);
+    assert_eq!(failed(&packed), Vec::<&str>::new());
+    assert_eq!(why(&packed, "k8s-worker-4").0, why(&packed, "k8s-worker-5").0);
+    // What can't fit is refused as the manifest has it, and nothing is said of another order.
+    let refused = sizes(&[20, 20, 22, 63]);
+    assert_eq!(failed(&refused), ["no-node-fits"]);
+    assert!(notes(&refused, "largest-first").is_empty());
+}
+
+#[test]
 fn a_machine_that_outgrows_its_node_is_refused() {
     let mut desired = with_machines(desired(1), 0, 1);
     let observed = settled(&desired, 1);

@@ -196,7 +196,7 @@ fn container(report: &NodeReport, vmid: Vmid, node: &PveName) -> Guest {
     let sample = report.rrd.guest(vmid, report.now);
     Guest::Container(Container {
         node: node.clone(),
-        memory_bytes: sample.map(|sample| sample.memory_bytes),
+        memory_bytes: sample.map(|sample| sample.memory_bytes).or_else(|| report.container_memory.get(&vmid).copied()),
         running: sample.map(|sample| sample.running),
     })
 }

@@ -24,6 +24,7 @@
 //! | `absent`, `failed` | name | the file is not there; it could not be read to its end |
 //! | `configs` | | lines `SIZE NODE/qemu-server/VMID.conf`, sorted; an empty line; the files' bytes, joined. Empty when there are none |
 //! | `containers` | | lines `NODE/lxc/VMID.conf`, sorted |
+//! | `container-memory` | | lines `NODE/lxc/VMID.conf:memory: MIB`, also of snapshots, which follow; no section without containers |
 //! | `pids` | | lines `VMID PID`: `/run/qemu-server/VMID.pid` |
 //! | `cmdlines` | | lines `PID/cmdline:PATH`: processes of `pids` with an argument that ends in `/run/qemu-server/VMID.pid` |
 //! | `bridges` | | lines: names of bridges |
@@ -35,7 +36,7 @@
 //! | `pvesm` | `STORAGE EXIT` | output of `pvesm status --storage STORAGE`, for a storage of this node without a fresh sample in `rrd` |
 //! | `end` | | |
 //!
-//! An observation has them in this order: `begin clock local members vmlist configs containers vmlist-after rrd storage.cfg
+//! An observation has them in this order: `begin clock local members vmlist configs containers container-memory vmlist-after rrd storage.cfg
 //! datacenter.cfg user.cfg ha/resources.cfg pvecfg.pm meminfo cpus resolv.conf pids cmdlines bridges images space snippets missing
 //! op… pvesm… end`. The answer to `Probe::Vm` has `begin local configs vmlist pids cmdlines op… end`, for one VMID.
 //!
@@ -79,6 +80,8 @@ pub struct NodeReport {
     /// Config files by VMID.
     pub configs: BTreeMap<Vmid, ConfigSeen>,
     pub containers: BTreeMap<Vmid, PveName>,
+    /// Configured memory of containers, in bytes; 512 MiB where the config does not say.
+    pub container_memory: BTreeMap<Vmid, u64>,
     /// Why the configs' bytes can't be told apart: none of them is known then.
     pub torn: Option<String>,
     /// `.vmlist` was another one before the configs were read. Each config is whole, but they are not of one moment.

@@ -25,6 +25,7 @@ pub(super) fn node(sections: &[Section<'_>]) -> Result<NodeReport, ReportError> 
         members: file(sections, "members").and_then(parse_members),
         vmlist: after,
         configs,
+        container_memory: container_memory(sections),
         containers: guests_in(&lines(sections, "containers"), "lxc"),
         torn,
         unsteady,
@@ -136,6 +137,22 @@ fn guest_path(path: &str, folder: &str) -> Option<(PveName, Vmid)> {
 
 fn guests_in(paths: &[String], folder: &str) -> BTreeMap<Vmid, PveName> {
     paths.iter().filter_map(|path| guest_path(path, folder)).map(|(node, vmid)| (vmid, node)).collect()
+}
+
+/// What `memory:` says before any snapshot's; PVE's default where it is not there.
+fn container_memory(sections: &[Section<'_>]) -> BTreeMap<Vmid, u64> {
+    const DEFAULT_MIB: u64 = 512;
+    let mut memory = BTreeMap::new();
+    for line in lines(sections, "container-memory") {
+        let Some((path, value)) = line.split_once(":memory:") else { continue };
+        let Some((_, vmid)) = guest_path(path, "lxc") else { continue };
+        let mib: u64 = value.trim().parse().unwrap_or(DEFAULT_MIB);
+        memory.entry(vmid).or_insert(mib.saturating_mul(1 << 20));
+    }
+    for vmid in guests_in(&lines(sections, "containers"), "lxc").into_keys() {
+        memory.entry(vmid).or_insert(DEFAULT_MIB << 20);
+    }
+    memory
 }
 
 /// VMs whose pid file names a process that is their QEMU.

@@ -51,9 +51,11 @@ configs() {
 containers() {
     section containers
     cd "$ROOT/etc/pve/nodes" 2>/dev/null || return
-    for conf in */lxc/*.conf; do
-        [ "$conf" = '*/lxc/*.conf' ] || printf '%s\n' "$conf"
-    done
+    set -- */lxc/*.conf
+    [ -e "$1" ] || return
+    printf '%s\n' "$@"
+    section container-memory
+    grep -sH '^memory:' -- "$@"
 }
 
 # Pid files, and which of those processes is a QEMU that names its pid file: a killed one leaves its file behind.

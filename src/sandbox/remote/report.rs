@@ -132,11 +132,21 @@ impl Report<'_> {
 
     fn containers(&mut self) {
         self.section("containers");
+        let mut paths = Vec::new();
         for owner in self.node.list("/etc/pve/nodes") {
-            for name in self.node.list(&format!("/etc/pve/nodes/{owner}/lxc")) {
-                if name.ends_with(".conf") && !name.starts_with('.') {
-                    self.text(&format!("{owner}/lxc/{name}\n"));
-                }
+            let names = self.node.list(&format!("/etc/pve/nodes/{owner}/lxc"));
+            let configs = names.into_iter().filter(|name| name.ends_with(".conf") && !name.starts_with('.'));
+            paths.extend(configs.map(|name| format!("{owner}/lxc/{name}")));
+        }
+        if paths.is_empty() {
+            return;
+        }
+        paths.iter().for_each(|path| self.text(&format!("{path}\n")));
+        self.section("container-memory");
+        for path in paths {
+            let text = self.node.read_text(&format!("/etc/pve/nodes/{path}")).unwrap_or_default();
+            for line in text.lines().filter(|line| line.starts_with("memory:")) {
+                self.text(&format!("{path}:{line}\n"));
             }
         }
     }

@@ -26,6 +26,7 @@ struct Fake {
     /// VMID, node, config.
     vms: Vec<(u32, &'static str, String)>,
     containers: Vec<(u32, &'static str)>,
+    container_memory: Vec<&'static str>,
     running: Vec<u32>,
     rrd: String,
     /// `.vmlist` ids that have no file.
@@ -41,6 +42,7 @@ impl Fake {
             cluster: None,
             vms: Vec::new(),
             containers: Vec::new(),
+            container_memory: Vec::new(),
             running: Vec::new(),
             rrd: String::new(),
             only_listed: Vec::new(),
@@ -113,6 +115,7 @@ impl Fake {
             .collect();
         w.configs(&files);
         w.lines(&["containers"], self.containers.iter().map(|(id, node)| format!("{node}/lxc/{id}.conf")));
+        w.lines(&["container-memory"], self.container_memory.clone());
         w.file("vmlist-after", Some(list.as_bytes()));
         w.file("rrd", Some(self.rrd.as_bytes()));
         w.file("storage.cfg", None);
@@ -193,7 +196,10 @@ fn facts_of_a_standalone_node() {
 #[test]
 fn containers_take_ids_and_memory() {
     let mut fake = Fake::standalone("pve1");
-    fake.containers = vec![(300, "pve1"), (301, "pve1")];
+    fake.containers = vec![(300, "pve1"), (301, "pve1"), (302, "pve1")];
+    // The second line of 301 is a snapshot's.
+    fake.container_memory =
+        vec!["pve1/lxc/300.conf:memory: 9", "pve1/lxc/301.conf:memory: 2048", "pve1/lxc/301.conf:memory: 4096"];
     fake.rrd = format!(
         "pve-vm-9.0/300:5:ct:running:0:{NOW}:1:0.1:1073741824:5:U:U\npve-vm-9.0/301:5:ct:running:0:{}:1:0.1:1:5:U:U\n",
         NOW - 301
@@ -203,7 +209,9 @@ fn containers_take_ids_and_memory() {
         Guest::Container(container) => container.memory_bytes,
         Guest::Vm(_) => panic!("{vmid} is a container"),
     };
-    assert_eq!((memory(300), memory(301)), (Some(1 << 30), None));
+    assert_eq!(memory(300), Some(1 << 30), "the sample");
+    assert_eq!(memory(301), Some(2 << 30), "the config, without a fresh sample");
+    assert_eq!(memory(302), Some(512 << 20), "what PVE gives a container whose config does not say");
 }
 
 #[test]
