@@ -7,18 +7,14 @@
 
 use super::Answer;
 
-/// Runs a program that comes on stdin. `$1` nonce, `$2` length of the program, then the program's own parameters.
-const FRAME: &str = r#"printf '@@%s begin\n' "$1"
-printf '@@%s begin\n' "$1" >&2
-program=$(head -c "$2")
-nonce=$1
-shift 2
-case $program in
-  *'# end of program') (eval "$program"); code=$? ;;
-  *) code=incomplete ;;
-esac
-printf '\n@@%s rc=%s\n' "$nonce" "$code"
-printf '\n@@%s end\n' "$nonce" >&2"#;
+/// Runs a program that comes on stdin. `$1` nonce, `$2` length of the program, then the program's own parameters. One
+/// line: within quotes a csh, which may be the login shell, takes no line break.
+const FRAME: &str = concat!(
+    r#"printf '@@%s begin\n' "$1"; printf '@@%s begin\n' "$1" >&2; "#,
+    r#"program=$(head -c "$2"); nonce=$1; shift 2; "#,
+    r#"case $program in *'# end of program') (eval "$program"); code=$? ;; *) code=incomplete ;; esac; "#,
+    r#"printf '\n@@%s rc=%s\n' "$nonce" "$code"; printf '\n@@%s end\n' "$nonce" >&2"#,
+);
 
 /// The one line that programs take their root folder and PATH from. On a node `PVEKUBE_ROOT` is unset and ROOT is empty;
 /// an end-to-end test's sshd sets it (`SetEnv`). The locale: anything else mangles text for good (pve-observed §6).

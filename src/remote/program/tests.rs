@@ -66,6 +66,34 @@ fn program_leaves_its_input_untouched() {
     assert!(answer.stdout == input);
 }
 
+/// sshd hands the words to root's login shell as one line, quoted by `openssh` as here.
+#[test]
+fn every_login_shell_runs_a_program() {
+    let quoted = |word: &String| format!("'{}'", word.replace('\'', r"'\''").replace('!', r"'\!'"));
+    let text = format!("printf '%s|' \"$@\"; cat; exit 7{LAST_LINE}");
+    let words = command(false, "0f", text.len(), &["", "a 'b' $HOME;", "*!c"]);
+    let line = words.iter().map(quoted).collect::<Vec<_>>().join(" ");
+    assert!(!line.contains('\n'), "no csh takes this: {line}");
+    let installed = |shell: &&str| ["/bin", "/usr/bin"].iter().any(|folder| Path::new(folder).join(shell).exists());
+    let shells: Vec<&str> = ["sh", "bash", "zsh", "fish", "tcsh", "csh"].into_iter().filter(installed).collect();
+    assert!(shells.len() > 1, "{shells:?}");
+    for shell in shells {
+        let mut child = std::process::Command::new(shell)
+            .args(["-c", &line])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(format!("{text}input").as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        let Framed::Whole(answer) = unframe("0f", &output.stdout, &output.stderr) else {
+            panic!("{shell}: {output:?}")
+        };
+        assert_eq!((answer.exit, answer.stdout.as_slice()), (7, &b"|a 'b' $HOME;|*!c|input"[..]), "{shell}");
+    }
+}
+
 /// A node's root with a `qm` that writes down its last argument each time it runs.
 fn root_with_qm() -> tempfile::TempDir {
     use std::os::unix::fs::PermissionsExt;
