@@ -26,10 +26,13 @@ const HEADER: &str = concat!(
 const LAST_LINE: &str = "\n# end of program";
 
 macro_rules! programs {
-    ($($name:ident = $file:literal;)*) => {
+    ($($name:ident = $file:literal $(after $part:literal)?;)*) => {
         $(pub(crate) const $name: Program = Program {
             name: $file,
-            body: include_str!(concat!("programs/", $file, ".sh")),
+            body: concat!(
+                $(include_str!(concat!("programs/", $part, ".sh")),)?
+                include_str!(concat!("programs/", $file, ".sh")),
+            ),
         };)*
         #[cfg(test)]
         const ALL: &[Program] = &[$($name),*];
@@ -42,14 +45,14 @@ programs! {
     FORGET = "forget";
     IMAGE = "image";
     LOCK = "lock";
-    OBSERVE = "observe";
+    OBSERVE = "observe" after "report";
     OPERATION = "operation";
     OWNER = "owner";
     PUT = "put";
     REMOVE = "remove";
     START = "start";
     STATUS = "status";
-    VM = "vm";
+    VM = "vm" after "report";
     VOLUMES = "volumes";
 }
 

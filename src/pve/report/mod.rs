@@ -1,6 +1,6 @@
 //! What a node answers to an observation: the format, and how it becomes facts.
 //!
-//! `remote/programs/observe.sh` and `vm.sh` write it, the sandbox writes it with [`frame::Writer`]; both are the same bytes.
+//! `remote/programs/observe.sh` and `vm.sh` (with `report.sh`) write it, the sandbox writes it with [`frame::Writer`]; both are the same bytes.
 //!
 //! # Format
 //!

@@ -1,52 +1,12 @@
 # Everything that planning needs of a node, in one run and without changing anything.
-# $1 nonce, $2 cluster (unused here), $3 storages, $4 bridges, $5 snippet folder or nothing. The format is documented in
-# src/pve/report/mod.rs. No Perl, no process for each VM: 300 configs take as long as three.
+# $1 nonce, $2 cluster (unused here), $3 storages, $4 bridges, $5 snippet folder or nothing. No Perl, no process for each VM:
+# 300 configs take as long as three.
 
-N=$1
 storages=$3
 bridges=$4
 snippets=${5:-/var/lib/vz/snippets}
-proc=$ROOT/proc
-[ -d "$proc" ] || proc=/proc
 sys=$ROOT/sys
 [ -d "$sys" ] || sys=/sys
-
-section() {
-    printf '\n@@%s %s\n' "$N" "$*"
-}
-
-# A file's exact bytes under a name.
-file() {
-    if [ -e "$2" ]; then
-        section file "$1"
-        cat -- "$2" || section failed "$1"
-    else
-        section absent "$1"
-    fi
-}
-
-# What /etc/pve/local is: a symlink while pmxcfs is mounted. Mode without owner-write: no quorum (contract §1.5).
-local_link() {
-    section local
-    if [ -L "$ROOT/etc/pve/local" ]; then
-        printf 'link %s %s\n' "$(stat -L -c %a -- "$ROOT/etc/pve/local")" "$(readlink -- "$ROOT/etc/pve/local")"
-    elif [ -d "$ROOT/etc/pve" ]; then
-        echo unmounted
-    else
-        echo absent
-    fi
-}
-
-# Lines `SIZE PATH`, an empty line, then all files joined: two processes, and the exact bytes of each.
-configs() {
-    section configs
-    cd "$ROOT/etc/pve/nodes" 2>/dev/null || return
-    set -- */qemu-server/${1:-*}.conf
-    [ $# -gt 1 ] || [ -e "$1" ] || return
-    stat -c '%s %n' -- "$@"
-    echo
-    cat -- "$@"
-}
 
 containers() {
     section containers
@@ -56,58 +16,6 @@ containers() {
     printf '%s\n' "$@"
     section container-memory
     grep -sH '^memory:' -- "$@"
-}
-
-# Pid files, and which of those processes is a QEMU that names its pid file: a killed one leaves its file behind.
-running() {
-    section pids
-    only=${1:-*}
-    set --
-    for pidfile in "$ROOT"/run/qemu-server/$only.pid; do
-        pid=
-        [ -e "$pidfile" ] && read -r pid <"$pidfile" 2>/dev/null
-        case $pid in
-        '' | *[!0-9]*) continue ;;
-        esac
-        id=${pidfile##*/}
-        printf '%s %s\n' "${id%.pid}" "$pid"
-        set -- "$@" "$pid/cmdline"
-    done
-    section cmdlines
-    [ $# -gt 0 ] || return
-    cd "$proc" && grep -zasHxE '.*/run/qemu-server/[0-9]+[.]pid' -- "$@" | tr '\0' '\n'
-}
-
-# Our operations: name, whether it lives (pid, start time and boot agree), exit code or `-`; then the end of its log.
-operations() {
-    boot=
-    read -r boot </proc/sys/kernel/random/boot_id
-    for folder in "$ROOT"/run/pvekube/ops/*; do
-        name=${folder##*/}
-        [ -d "$folder" ] || continue
-        case $name in
-        *-"${1:-}"-*) ;;
-        *) [ -z "${1:-}" ] || continue ;;
-        esac
-        live=0
-        alive "$folder" "$boot" && live=1
-        rc=
-        [ -e "$folder/rc" ] && live=0 && read -r rc <"$folder/rc"
-        section op "$name" "$live" "${rc:--}"
-        [ -e "$folder/log" ] && tail -c 4096 -- "$folder/log"
-    done
-}
-
-alive() {
-    pid= start= id= stat=
-    [ -e "$1/pid" ] && read -r pid start id <"$1/pid"
-    case $pid in
-    '' | *[!0-9]*) return 1 ;;
-    esac
-    [ "$id" = "$2" ] && [ -e "/proc/$pid/stat" ] && read -r stat <"/proc/$pid/stat" 2>/dev/null
-    # After the name in parentheses come state (field 3) and the rest; start time is field 22.
-    set -- ${stat##*) }
-    [ $# -ge 20 ] && [ "$1" != Z ] && [ "${20}" = "$start" ]
 }
 
 # Bridges of the kernel, and those asked for that are no device of the kernel's own (Open vSwitch).
@@ -207,7 +115,7 @@ fresh() {
 
 # One write, so that two storages asked at once don't mix.
 asked() {
-    status=$(timeout 30 pvesm status --storage "$1" 2>&1 </dev/null)
+    status=$(timeout -k 5 30 pvesm status --storage "$1" 2>&1 </dev/null)
     printf '\n@@%s pvesm %s %s\n%s\n' "$N" "$1" "$?" "$status"
 }
 
