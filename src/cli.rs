@@ -1,10 +1,17 @@
 //! The command line: clap types whose doc comments are the help.
 
+mod edit;
+mod look;
+mod parse;
+mod plan;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::model::plan::HazardKind;
+pub use edit::{Adopt, Create, Disown, Edit, Init, NetworkArg, Remove, RoleArg, Scale};
+pub use look::{Doctor, Explain, Inventory, InventoryFormat, Observe, Status, StatusFormat, Validate};
+pub use plan::{Apply, Destroy, Plan, PlanFormat, Planning, Running};
 
 /// Makes a Proxmox VE cluster hold exactly the Kubernetes VMs that a manifest asks for.
 ///
@@ -19,7 +26,7 @@ Examples:
   pvekube plan                       what would change, and why
   pvekube apply                      make it so, after you said yes
 
-Exit codes: 0 done, 1 error or refused, 2 changes (only with plan --detailed-exitcode) or not all ready (status),
+Exit codes: 0 done; 1 error or refused; 2 changes (plan --detailed-exitcode), not all ready (status);
 130 interrupted.")]
 pub struct Cli {
     #[command(flatten)]
@@ -170,324 +177,6 @@ pub enum TextOrJson {
     Json,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum PlanFormat {
-    Text,
-    Json,
-    Markdown,
-}
-
-#[derive(Args, Debug)]
-pub struct Validate {
-    #[arg(long, value_enum, default_value_t = TextOrJson::Text)]
-    pub format: TextOrJson,
-    /// Also write GitHub annotations for the lines with problems
-    #[arg(long)]
-    pub github: bool,
-}
-
-/// What a plan covers; the same on `plan` and `apply`.
-#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
-pub struct Planning {
-    /// Delete machines that the manifest no longer lists
-    #[arg(long, help_heading = "Planning")]
-    pub prune: bool,
-    /// Plan these machines only (with the templates that they need)
-    #[arg(long, value_name = "NAME", num_args = 1.., value_delimiter = ',', help_heading = "Planning")]
-    pub only: Vec<String>,
-    /// Delete these machines and make them again, one at a time
-    #[arg(long, value_name = "NAME", num_args = 1.., value_delimiter = ',', help_heading = "Planning")]
-    pub replace: Vec<String>,
-    /// Replace every machine that was made from an older image, one at a time
-    #[arg(long, help_heading = "Planning")]
-    pub replace_outdated: bool,
-    /// Plan as if this node were gone
-    #[arg(long, value_name = "NODE", help_heading = "Planning")]
-    pub without_node: Option<String>,
-    /// Accept a hazard by name
-    #[arg(long, value_name = "HAZARD", num_args = 1.., value_delimiter = ',', value_parser = hazard, help_heading = "Planning")]
-    pub accept: Vec<HazardKind>,
-}
-
-fn hazard(text: &str) -> Result<HazardKind, String> {
-    HazardKind::ALL
-        .into_iter()
-        .find(|kind| kind.flag() == text)
-        .ok_or_else(|| format!("no such hazard; they are {}", HazardKind::ALL.map(HazardKind::flag).join(", ")))
-}
-
-#[derive(Args, Debug)]
-pub struct Plan {
-    #[arg(long, value_enum, default_value_t = PlanFormat::Text)]
-    pub format: PlanFormat,
-    /// Save the plan to FILE for `apply FILE`
-    #[arg(long, value_name = "FILE")]
-    pub out: Option<PathBuf>,
-    /// Exit 2 when there are changes, 0 when there are none
-    #[arg(long)]
-    pub detailed_exitcode: bool,
-    /// Plan from a saved observation, contacting no node
-    #[arg(long, value_name = "FILE")]
-    pub observed: Option<PathBuf>,
-    /// Write annotations, $GITHUB_STEP_SUMMARY and $GITHUB_OUTPUT
-    #[arg(long)]
-    pub github: bool,
-    #[command(flatten)]
-    pub planning: Planning,
-}
-
-#[derive(Args, Debug)]
-pub struct Apply {
-    /// A plan saved with `plan --out`
-    #[arg(value_name = "PLAN")]
-    pub plan: Option<PathBuf>,
-    /// Don't ask
-    #[arg(long)]
-    pub auto_approve: bool,
-    /// Apply only if the plan's digest begins with this (at least 12 digits)
-    #[arg(long, value_name = "DIGEST")]
-    pub expect: Option<String>,
-    #[command(flatten)]
-    pub running: Running,
-    #[command(flatten)]
-    pub planning: Planning,
-}
-
-/// How a plan is run.
-#[derive(Args, Clone, Debug)]
-pub struct Running {
-    #[arg(long, value_enum, default_value_t = TextOrJson::Text)]
-    pub format: TextOrJson,
-    /// Leave after start, without waiting for readiness
-    #[arg(long)]
-    pub no_wait: bool,
-    /// Wait for another apply's lock, or a VM's backup, this long: 30s, 10m, 1h
-    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = duration)]
-    pub lock_timeout: std::time::Duration,
-    /// Don't run the config's hooks
-    #[arg(long)]
-    pub no_hooks: bool,
-    /// Write the Ansible inventory of all machines to FILE afterwards
-    #[arg(long, value_name = "FILE")]
-    pub inventory: Option<PathBuf>,
-    /// Write a picture of the run (SVG)
-    #[arg(long, value_name = "FILE")]
-    pub timeline: Option<PathBuf>,
-    /// Where the machines' host keys are kept [default: ~/.local/state/pvekube/CLUSTER/known_hosts]
-    #[arg(long, value_name = "FILE")]
-    pub known_hosts: Option<PathBuf>,
-}
-
-/// `30s`, `10m`, `1h`: a number and a unit.
-fn duration(text: &str) -> Result<std::time::Duration, String> {
-    let bad = || format!("`{text}` is not a number and a unit, such as 30s, 10m or 1h");
-    let split = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(bad)?;
-    let number: u64 = text[..split].parse().map_err(|_| bad())?;
-    let unit = match &text[split..] {
-        "s" => 1,
-        "m" => 60,
-        "h" => 3600,
-        _ => return Err(bad()),
-    };
-    number.checked_mul(unit).map(std::time::Duration::from_secs).ok_or_else(bad)
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum StatusFormat {
-    Text,
-    Wide,
-    Json,
-}
-
-#[derive(Args, Debug)]
-pub struct Status {
-    #[arg(long, value_enum, default_value_t = StatusFormat::Text)]
-    pub format: StatusFormat,
-    /// Look again every few seconds until interrupted
-    #[arg(long)]
-    pub watch: bool,
-    #[arg(long, value_name = "FILE")]
-    pub known_hosts: Option<PathBuf>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum InventoryFormat {
-    Ansible,
-    SshConfig,
-    Hosts,
-    Json,
-}
-
-#[derive(Args, Debug)]
-pub struct Inventory {
-    #[arg(long, value_enum, default_value_t = InventoryFormat::Ansible)]
-    pub format: InventoryFormat,
-    /// From a saved observation (static addresses only), contacting no node
-    #[arg(long, value_name = "FILE")]
-    pub observed: Option<PathBuf>,
-    #[arg(long, value_name = "FILE")]
-    pub known_hosts: Option<PathBuf>,
-}
-
-#[derive(Args, Debug)]
-pub struct Observe {}
-
-#[derive(Args, Debug)]
-pub struct Doctor {
-    #[arg(long, value_enum, default_value_t = TextOrJson::Text)]
-    pub format: TextOrJson,
-}
-
-#[derive(Args, Debug)]
-pub struct Explain {
-    /// A machine of the manifest, by its full name
-    #[arg(value_name = "MACHINE")]
-    pub machine: String,
-    #[arg(long, value_enum, default_value_t = TextOrJson::Text)]
-    pub format: TextOrJson,
-}
-
-#[derive(Args, Debug)]
-pub struct Destroy {
-    /// Also this cluster's templates
-    #[arg(long)]
-    pub templates: bool,
-    /// Don't ask
-    #[arg(long)]
-    pub auto_approve: bool,
-    /// Accept a hazard by name
-    #[arg(long, value_name = "HAZARD", num_args = 1.., value_delimiter = ',', value_parser = hazard)]
-    pub accept: Vec<HazardKind>,
-    #[command(flatten)]
-    pub running: Running,
-}
-
-#[derive(Args, Debug)]
-pub struct Init {
-    /// A Proxmox node: HOST or USER@HOST; the others of its cluster are found
-    #[arg(long, value_name = "HOST")]
-    pub node: Option<String>,
-    /// Private key for the nodes
-    #[arg(long, value_name = "FILE")]
-    pub key: Option<PathBuf>,
-    /// Public key to put into the machines
-    #[arg(long, value_name = "FILE")]
-    pub ssh_public_key: Option<PathBuf>,
-    /// Accept the nodes' unknown host keys (ssh's accept-new)
-    #[arg(long)]
-    pub accept_new_host_keys: bool,
-    /// Name of the Kubernetes cluster
-    #[arg(long, value_name = "NAME", default_value = "k8s")]
-    pub cluster: String,
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    pub masters: u32,
-    #[arg(long, value_name = "N", default_value_t = 2)]
-    pub workers: u32,
-    /// Storage for the machines' disks, when there are several
-    #[arg(long, value_name = "NAME")]
-    pub storage: Option<String>,
-    /// Bridge for the machines, when there are several
-    #[arg(long, value_name = "NAME")]
-    pub bridge: Option<String>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum RoleArg {
-    Master,
-    Worker,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum NetworkArg {
-    Dhcp,
-    Static,
-}
-
-#[derive(Args, Debug)]
-pub struct Create {
-    #[arg(long, value_enum)]
-    pub role: RoleArg,
-    /// A size of `vm_sizes` [default: the pool's]
-    #[arg(long, value_name = "SIZE")]
-    pub size: Option<String>,
-    #[arg(long, value_name = "N")]
-    pub cpus: Option<u32>,
-    #[arg(long, value_name = "MB")]
-    pub memory: Option<u64>,
-    #[arg(long, value_name = "GB")]
-    pub disk: Option<u64>,
-    #[arg(long, value_enum)]
-    pub network: Option<NetworkArg>,
-    /// Address with prefix length: 10.0.0.31/24
-    #[arg(long, value_name = "CIDR")]
-    pub ip: Option<String>,
-    #[arg(long, value_name = "IP")]
-    pub gateway: Option<String>,
-    #[arg(long, value_name = "IP", num_args = 1.., value_delimiter = ',')]
-    pub dns: Vec<String>,
-    #[arg(long, value_name = "N")]
-    pub vmid: Option<u32>,
-    /// Pin to a node
-    #[arg(long, value_name = "NAME")]
-    pub node: Option<String>,
-    /// How many
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    pub count: u32,
-    #[command(flatten)]
-    pub edit: Edit,
-}
-
-/// Verbs that edit the manifest and then apply.
-#[derive(Args, Clone, Debug)]
-pub struct Edit {
-    /// Don't ask
-    #[arg(long)]
-    pub auto_approve: bool,
-    /// Edit the manifest only; apply later
-    #[arg(long)]
-    pub no_apply: bool,
-    #[arg(long, value_name = "HAZARD", num_args = 1.., value_delimiter = ',', value_parser = hazard)]
-    pub accept: Vec<HazardKind>,
-    #[command(flatten)]
-    pub running: Running,
-}
-
-#[derive(Args, Debug)]
-pub struct Scale {
-    /// POOL=COUNT: masters=3, workers=5, or a pool of `pools:`
-    #[arg(value_name = "POOL=COUNT", required = true)]
-    pub pools: Vec<String>,
-    #[command(flatten)]
-    pub edit: Edit,
-}
-
-#[derive(Args, Debug)]
-pub struct Remove {
-    #[arg(value_name = "MACHINE")]
-    pub machine: String,
-    #[command(flatten)]
-    pub edit: Edit,
-}
-
-#[derive(Args, Debug)]
-pub struct Adopt {
-    /// A machine of the manifest
-    #[arg(value_name = "MACHINE")]
-    pub machine: String,
-    #[arg(long, value_name = "N")]
-    pub vmid: u32,
-    #[arg(long)]
-    pub auto_approve: bool,
-}
-
-#[derive(Args, Debug)]
-pub struct Disown {
-    #[arg(value_name = "MACHINE")]
-    pub machine: String,
-    #[arg(long)]
-    pub auto_approve: bool,
-}
-
 #[derive(Args, Debug)]
 pub struct LockVerb {
     #[command(subcommand)]
@@ -510,6 +199,7 @@ pub struct SandboxVerb {
 pub enum SandboxCommand {
     /// Remove the simulated nodes and their state
     Reset {
+        /// Where they are kept
         #[arg(value_name = "DIR", default_value = ".pvekube-sandbox")]
         dir: PathBuf,
     },
@@ -534,6 +224,7 @@ pub enum SchemaOf {
 
 #[derive(Args, Debug)]
 pub struct Schema {
+    /// Which file
     #[arg(value_enum)]
     pub of: SchemaOf,
 }
@@ -547,25 +238,19 @@ pub struct Man {
 
 #[derive(Args, Debug)]
 pub struct Completions {
+    /// Which shell
     #[arg(value_enum)]
     pub shell: clap_complete::Shell,
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use clap::CommandFactory;
+
+    use super::*;
 
     #[test]
     fn the_command_line_is_well_formed() {
         Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn durations_need_a_unit() {
-        assert_eq!(duration("10m"), Ok(std::time::Duration::from_secs(600)));
-        for bad in ["", "10", "m", "10d", "-1s", "99999999999999999999s", "18446744073709551615h"] {
-            assert!(duration(bad).is_err(), "{bad}");
-        }
     }
 }

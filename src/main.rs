@@ -11,10 +11,13 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => {
             // `--help` and `--version` arrive here too, and are no failure. A usage error is 1: 2 means "changes".
-            let failed = error.use_stderr();
-            // A closed pipe is nobody's fault.
-            let _ = error.print();
-            return ExitCode::from(u8::from(failed));
+            if !error.use_stderr() {
+                // A closed pipe is nobody's fault.
+                let _ = error.print();
+                return ExitCode::SUCCESS;
+            }
+            commands::usage(&error);
+            return ExitCode::FAILURE;
         }
     };
     commands::main(cli)

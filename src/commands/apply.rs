@@ -8,7 +8,7 @@ use crate::error::{Exit, Fault};
 use crate::model::plan::{Action, Plan};
 use crate::planner;
 use crate::remote::Remote as _;
-use crate::render::saved::expect;
+use crate::render::saved::{expect, expected_digest};
 use crate::ui::Ui;
 
 pub async fn run(ui: &Ui, global: &Global, args: &Args) -> Result<Exit, Stop> {
@@ -19,6 +19,7 @@ pub async fn run(ui: &Ui, global: &Global, args: &Args) -> Result<Exit, Stop> {
         (None, false) => Approval::Ask,
     };
     run::can_approve(ui, approval, args.running.format)?;
+    run::can_write(&args.running)?;
     let session = session::open(global)?;
     let done = go(ui, &session, args, approval).await;
     session.nodes.close().await;
@@ -28,7 +29,7 @@ pub async fn run(ui: &Ui, global: &Global, args: &Args) -> Result<Exit, Stop> {
 async fn go(ui: &Ui, session: &Session, args: &Args, approval: Approval) -> Result<Exit, Stop> {
     // Names are checked before any node is contacted.
     let options = planning::options(&args.planning, &session.loaded.desired)?;
-    let document = args.plan.as_deref().map(saved::read).transpose()?;
+    let document = args.plan.as_deref().map(|path| saved::read(session, path)).transpose()?;
     let interrupt = interrupts::catch(ui);
     let observed = tokio::select! {
         observed = look::look(ui, session) => observed?,
@@ -70,6 +71,9 @@ fn refuse_contradictions(args: &Args) -> Result<(), Fault> {
             "a saved plan is applied as it is: --prune, --only, --replace, --replace-outdated, --without-node and --accept can't change it",
             "give them to `pvekube plan --out FILE` and apply that file",
         ));
+    }
+    if let Some(digest) = &args.expect {
+        expected_digest(digest)?;
     }
     if args.running.format == TextOrJson::Json && args.plan.is_none() && !args.auto_approve {
         return Err(Fault::new(

@@ -42,6 +42,13 @@ fn refuse_contradictions(args: &Args) -> Result<(), Fault> {
     if args.count == 0 {
         return Err(Fault::new("create-flags", "--count 0 creates nothing", "give --count 1 or more"));
     }
+    if args.network.is_none() && !args.dns.is_empty() {
+        return Err(Fault::new(
+            "create-flags",
+            "--dns needs --network",
+            "add --network dhcp or --network static, or leave it away for the pool's own network",
+        ));
+    }
     match args.network {
         Some(NetworkArg::Static) if args.ip.is_none() => Err(Fault::new(
             "create-flags",
@@ -61,23 +68,36 @@ fn refuse_contradictions(args: &Args) -> Result<(), Fault> {
 fn settings(args: &Args) -> Vec<(&'static str, String)> {
     let mut settings = Vec::new();
     let mut set = |key, value: Option<String>| settings.extend(value.map(|value| (key, value)));
-    set("size", args.size.clone());
+    set("size", args.size.as_deref().map(word));
     set("cpus", args.cpus.map(|number| number.to_string()));
     set("memory_mb", args.memory.map(|number| number.to_string()));
     set("disk_gb", args.disk.map(|number| number.to_string()));
-    set("node", args.node.clone());
+    set("node", args.node.as_deref().map(word));
     set("vmid", args.vmid.map(|number| number.to_string()));
     set("network", network(args));
     settings
 }
 
+/// A YAML scalar that is this text, whatever is in it.
+fn word(text: &str) -> String {
+    let plain = text.starts_with(|letter: char| letter.is_ascii_alphanumeric())
+        && text.chars().all(|letter| letter.is_ascii_alphanumeric() || "-_.:/".contains(letter))
+        && !text.ends_with(':');
+    if plain { text.to_owned() } else { format!("{text:?}") }
+}
+
 fn network(args: &Args) -> Option<String> {
-    let dns = if args.dns.is_empty() { String::new() } else { format!(", dns: [{}]", args.dns.join(", ")) };
+    let dns = if args.dns.is_empty() {
+        String::new()
+    } else {
+        format!(", dns: [{}]", args.dns.iter().map(|name| word(name)).collect::<Vec<_>>().join(", "))
+    };
     match args.network? {
         NetworkArg::Dhcp => Some(format!("{{mode: dhcp{dns}}}")),
         NetworkArg::Static => {
-            let address = args.ip.as_deref().unwrap_or_default();
-            let gateway = args.gateway.as_ref().map_or(String::new(), |gateway| format!(", gateway: {gateway}"));
+            let address = word(args.ip.as_deref().unwrap_or_default());
+            let gateway =
+                args.gateway.as_ref().map_or(String::new(), |gateway| format!(", gateway: {}", word(gateway)));
             Some(format!("{{mode: static, address: {address}{gateway}{dns}}}"))
         }
     }

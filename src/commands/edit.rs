@@ -1,6 +1,6 @@
 //! Verbs that edit the manifest and then apply: the edit shown as a diff, written whole or not at all.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use similar::{ChangeTag, TextDiff};
@@ -13,6 +13,7 @@ use crate::error::{Exit, Fault};
 use crate::input::{self, Loaded};
 use crate::model::desired::{Desired, Machine};
 use crate::model::ids::{MachineName, Pool};
+use crate::model::mark::MarkSubject;
 use crate::planner::{self, PlanOptions};
 use crate::remote::Remote as _;
 use crate::ui::Ui;
@@ -78,6 +79,7 @@ pub async fn go(
     }
     let approval = if edit.auto_approve { Approval::Given } else { Approval::Ask };
     run::can_approve(ui, approval, edit.running.format)?;
+    run::can_write(&edit.running)?;
     let session = session::with(global, edited.new)?;
     let done = apply(ui, &session, &path, edit, approval, only, prune).await;
     session.nodes.close().await;
@@ -95,20 +97,31 @@ async fn apply(
 ) -> Result<Exit, Stop> {
     let interrupt = interrupts::catch(ui);
     let observed = look::look(ui, session).await?;
-    let options = PlanOptions {
-        only: only.into_iter().collect(),
-        prune,
-        accept: edit.accept.iter().copied().collect(),
-        ..PlanOptions::default()
+    let desired = &session.loaded.desired;
+    let wanted = |name: &MachineName| desired.machines.iter().any(|machine| machine.name == *name);
+    let exists = |name: &MachineName| {
+        observed.managed(&desired.cluster).any(|(_, _, _, mark)| match &mark.subject {
+            MarkSubject::Machine(id) => id.name(&desired.cluster) == *name,
+            MarkSubject::Template => false,
+        })
     };
+    // One that was never made needs no plan to be taken out of the manifest.
+    let only: BTreeSet<MachineName> = only.into_iter().filter(|name| wanted(name) || exists(name)).collect();
+    if only.is_empty() {
+        write(ui, path, &session.loaded.manifest.text)?;
+        ui.talk("No machine has to be changed for it.");
+        return Ok(Exit::Success);
+    }
+    let options = PlanOptions { only, prune, accept: edit.accept.iter().copied().collect(), ..PlanOptions::default() };
     let plan = planner::plan(&session.loaded.desired, &observed, &options);
-    let text = session.loaded.manifest.text.clone();
-    let before_running = || {
-        files::write_atomically(path, text.as_bytes(), files::Readers::Everybody)?;
-        ui.talk(&format!("{} is changed.", path.display()));
-        Ok(())
-    };
+    let before_running = || write(ui, path, &session.loaded.manifest.text);
     run::plan_after(ui, session, &observed, &plan, &edit.running, approval, interrupt, before_running).await
+}
+
+fn write(ui: &Ui, path: &Path, text: &str) -> Result<(), Fault> {
+    files::write_atomically(path, text.as_bytes(), files::Readers::Everybody)?;
+    ui.talk(&format!("{} is changed.", path.display()));
+    Ok(())
 }
 
 /// The edit must reach the named machines only: a YAML alias, say, may tie two pools together.

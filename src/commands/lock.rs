@@ -2,7 +2,7 @@
 
 use super::{Stop, session};
 use crate::cli::Global;
-use crate::error::Exit;
+use crate::error::{Exit, Fault};
 use crate::remote::{Probe, Remote as _};
 use crate::ui::Ui;
 
@@ -12,7 +12,7 @@ pub async fn show(ui: &Ui, global: &Global) -> Result<Exit, Stop> {
     let probe = Probe::LockOwner { cluster: desired.cluster.clone() };
     let mut asked: Vec<_> = desired.nodes.iter().map(|target| target.name.clone()).collect();
     asked.sort();
-    let mut failed = false;
+    let mut faults = Vec::new();
     let width = asked.iter().map(|node| node.as_str().len()).max().unwrap_or(0);
     // A handful of nodes and a lock that is looked at by hand: one after the other is fast enough.
     for node in asked {
@@ -22,12 +22,13 @@ pub async fn show(ui: &Ui, global: &Global) -> Result<Exit, Stop> {
                 if owner.is_empty() { "free".to_owned() } else { format!("held by {owner}") }
             }
             Err(error) => {
-                failed = true;
-                format!("unknown: {}", error.sentence)
+                let fault = Fault::new("node-unreachable", error.to_string(), error.hint);
+                faults.push(if error.detail.is_empty() { fault } else { fault.with_detail(error.detail) });
+                "unknown".to_owned()
             }
         };
         ui.data(&format!("{:width$}  {}\n", node.as_str(), crate::render::line::printable(&line)))?;
     }
     session.nodes.close().await;
-    Ok(if failed { Exit::Failure } else { Exit::Success })
+    if faults.is_empty() { Ok(Exit::Success) } else { Err(Stop::Faults(faults)) }
 }

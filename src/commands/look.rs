@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::Stop;
 use super::run::seed;
 use super::session::Session;
+use super::{Stop, files};
 use crate::error::Fault;
 use crate::image::{self, ChecksumSource};
 use crate::model::ids::NodeName;
@@ -42,7 +42,8 @@ pub async fn look(ui: &Ui, session: &Session) -> Result<Observed, Stop> {
 
 /// A saved observation, and how old it is in seconds.
 pub fn saved(path: &std::path::Path) -> Result<(Observed, f64), Stop> {
-    let text = std::fs::read_to_string(path).map_err(|error| {
+    let not_text = |_| std::io::Error::other("it is not UTF-8 text");
+    let text = files::read(path).and_then(|bytes| String::from_utf8(bytes).map_err(not_text)).map_err(|error| {
         Fault::new(
             "observation-unreadable",
             format!("--observed {}: {error}", path.display()),

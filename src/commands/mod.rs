@@ -32,6 +32,8 @@ mod validate;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use clap::CommandFactory as _;
+
 use crate::cli::{Cli, ColorWhen, SandboxCommand, Verb};
 use crate::error::{Exit, Fault};
 use crate::input::Problems;
@@ -54,6 +56,28 @@ impl From<Box<Problems>> for Stop {
     fn from(problems: Box<Problems>) -> Self {
         Stop::Problems(problems)
     }
+}
+
+/// What the command line lacks or has too much of, in clap's words.
+pub fn usage(error: &clap::Error) {
+    let said = error.render().to_string();
+    // A verb that is missing: clap shows the help.
+    let Some(said) = said.strip_prefix("error: ") else {
+        let _ = error.print();
+        return;
+    };
+    let verbs: Vec<_> = Cli::command().get_subcommands().map(|verb| verb.get_name().to_owned()).collect();
+    let verb = std::env::args_os().filter_map(|word| word.into_string().ok()).find(|word| verbs.contains(word));
+    let next = format!("see pvekube{} --help", verb.map_or(String::new(), |verb| format!(" {verb}")));
+    let mut lines = said.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("For more info"));
+    let mut fault = Fault::new("usage", lines.next().unwrap_or_default(), next);
+    fault.detail = lines.map(str::to_owned).collect();
+    for name in ["PVEKUBE_CONFIG", "PVEKUBE_MANIFEST"] {
+        if std::env::var_os(name).is_some_and(|value| value.is_empty()) {
+            fault = fault.with_detail(format!("{name} is set to nothing: unset it, or name a file"));
+        }
+    }
+    Ui::new(ColorChoice::Auto, false).fault(&fault);
 }
 
 /// Runs one command in this process and gives its exit code.

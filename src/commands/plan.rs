@@ -17,6 +17,7 @@ use crate::ui::Ui;
 pub async fn run(ui: &Ui, global: &Global, args: &Args) -> Result<Exit, Stop> {
     let session = session::open(global)?;
     let options = planning::options(&args.planning, &session.loaded.desired)?;
+    args.out.as_deref().map_or(Ok(()), files::can_write)?;
     let looked = match &args.observed {
         Some(path) => look::saved(path).map(|(observed, age)| (observed, Some(age))),
         None => look::look(ui, &session).await.map(|observed| (observed, None)),

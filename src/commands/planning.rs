@@ -35,6 +35,13 @@ pub fn options(planning: &Planning, desired: &Desired) -> Result<PlanOptions, St
             format!("name one of: {known}"),
         ));
     }
+    if let Some(outside) = replace.iter().find(|name| !only.is_empty() && !only.contains(*name)) {
+        faults.push(Fault::new(
+            "plan-flags",
+            format!("--replace names {outside}, which --only leaves out"),
+            "name it in --only too, or leave --only away",
+        ));
+    }
     if !faults.is_empty() {
         return Err(Stop::Faults(faults));
     }

@@ -36,10 +36,16 @@ pub fn can_approve(ui: &Ui, approval: Approval, format: TextOrJson) -> Result<()
         return Err(Fault::new(
             "needs-approval",
             "there is no terminal to ask on, and no consent was given; no node was contacted",
-            "add --auto-approve, or save a plan with `pvekube plan --out plan.json` and apply that",
+            "run it on a terminal, or add --auto-approve; a saved plan (pvekube plan --out FILE) is applied without a question",
         ));
     }
     Ok(())
+}
+
+/// What is written at the end is tried before anything begins.
+pub fn can_write(running: &Running) -> Result<(), Fault> {
+    let files = [&running.inventory, &running.timeline, &running.known_hosts];
+    files.into_iter().flatten().try_for_each(|path| files::can_write(path))
 }
 
 /// Shows the plan, refuses what must not run, asks, runs, reports.

@@ -13,7 +13,7 @@ pub fn run(ui: &Ui, args: &SandboxVerb) -> Result<Exit, Stop> {
                 Fault::new(
                     "sandbox-folder",
                     format!("{} can't be removed: {error}", dir.display()),
-                    "remove the folder by hand",
+                    "name the folder of a sandbox; whatever else it is, it is yours to remove",
                 )
             })?;
             ui.talk(&if removed {

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use super::Stop;
 use super::session::Session;
+use super::{Stop, files};
 use crate::error::Fault;
 use crate::input::SourceFile;
 use crate::model::observed::Observed;
@@ -19,21 +19,23 @@ pub fn document(session: &Session, observed: &Observed, plan: &Plan, options: &P
     SavedPlan { sandbox: session.sandbox.is_some(), offline, ..saved }.to_text()
 }
 
-pub fn read(path: &Path) -> Result<SavedPlan, Fault> {
+/// A saved plan that may be applied here at all; what it rests on is compared when the nodes have answered.
+pub fn read(session: &Session, path: &Path) -> Result<SavedPlan, Fault> {
     let name = path.display().to_string();
-    let bytes = std::fs::read(path).map_err(|error| {
+    let bytes = files::read(path).map_err(|error| {
         Fault::new(
             "saved-plan-unreadable",
             format!("{name} can't be read: {error}"),
             "make one with pvekube plan --out FILE",
         )
     })?;
-    SavedPlan::from_bytes(&bytes, &name)
+    let saved = SavedPlan::from_bytes(&bytes, &name)?;
+    saved.admits(&session.loaded.desired.cluster, session.sandbox.is_some())?;
+    Ok(saved)
 }
 
 /// The saved plan, if everything that it rests on is as it was.
 pub fn plan_if_fresh(session: &Session, observed: &Observed, saved: &SavedPlan) -> Result<Plan, Stop> {
-    saved.admits(&session.loaded.desired.cluster, session.sandbox.is_some())?;
     let moved = moved(&saved.rests_on, &fingerprint(&saved.plan, observed, inputs(session)));
     if moved.is_empty() { Ok(saved.plan.clone()) } else { Err(stale(&moved).into()) }
 }

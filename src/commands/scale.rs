@@ -1,21 +1,28 @@
 //! `pvekube scale workers=5`: the manifest's counts, then apply.
 
+use std::collections::BTreeSet;
+
 use super::Stop;
 use super::edit::{self, impossible};
 use crate::cli::{Global, Scale as Args};
 use crate::error::{Exit, Fault};
-use crate::input;
+use crate::input::{self, Loaded};
 use crate::model::ids::{MachineId, Pool};
 use crate::ui::Ui;
 
 pub async fn run(ui: &Ui, global: &Global, args: &Args) -> Result<Exit, Stop> {
     let wanted = args.pools.iter().map(|text| parse(text)).collect::<Result<Vec<_>, Fault>>()?;
+    let pools: BTreeSet<&Pool> = wanted.iter().map(|(pool, _)| pool).collect();
+    if pools.len() < wanted.len() {
+        return Err(Fault::new("scale-flags", "a pool is named twice", "give each pool one count").into());
+    }
     let loaded = edit::load(global)?;
     let name = loaded.manifest.name.clone();
     let mut text = loaded.manifest.text.clone();
     let mut only = Vec::new();
     let mut shrinks = false;
     for (pool, count) in wanted {
+        known(&pool, &loaded)?;
         let old = edit::numbers(&loaded.desired, &pool);
         let mut new = old.clone();
         while new.len() > count {
@@ -36,6 +43,22 @@ pub async fn run(ui: &Ui, global: &Global, args: &Args) -> Result<Exit, Stop> {
         );
     }
     edit::go(ui, global, &args.edit, edit::parse(loaded, text)?, only, shrinks).await
+}
+
+/// Masters and workers can be begun in any manifest; other pools are described in it first.
+fn known(pool: &Pool, loaded: &Loaded) -> Result<(), Fault> {
+    let Pool::Named(name) = pool else { return Ok(()) };
+    let pools = input::edit::pools(&loaded.manifest.text);
+    if pools.contains(name) {
+        return Ok(());
+    }
+    let known =
+        ["masters", "workers"].into_iter().chain(pools.iter().map(String::as_str)).collect::<Vec<_>>().join(", ");
+    Err(Fault::new(
+        "unknown-pool",
+        format!("the manifest has no pool `{name}`"),
+        format!("name one of: {known}; or describe it under `pools:` first"),
+    ))
 }
 
 fn parse(text: &str) -> Result<(Pool, usize), Fault> {

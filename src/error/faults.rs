@@ -160,6 +160,7 @@ pub const FAULTS: &[FaultInfo] = &[
         "The plan is not the one that `--expect` names.",
         "Look at the new plan and have it approved anew.",
     ),
+    info("plan-flags", "Planning flags that contradict each other.", "Follow the message; see `pvekube plan --help`."),
     info(
         "plan-options",
         "A saved plan is applied as it is; planning flags can't change it.",
@@ -238,9 +239,19 @@ pub const FAULTS: &[FaultInfo] = &[
     info("unknown-machine", "The name is no machine of the manifest.", "Take a name that the message lists."),
     info("unknown-node", "The name is no node of the config.", "Take a name that the message lists."),
     info(
+        "unknown-pool",
+        "The name is no pool of the manifest.",
+        "Take a name that the message lists, or add the pool to the manifest.",
+    ),
+    info(
         "unreadable",
         "A VM's state could not be read back, so nothing more was done.",
         "Check `pve-cluster.service` on the node, then apply again.",
+    ),
+    info(
+        "usage",
+        "The command line has a flag, value or operand that the verb does not take, or lacks one.",
+        "Follow the tip; see `pvekube VERB --help`.",
     ),
     info("vm-gone", "The VM disappeared between plan and change.", "Plan again."),
     info(

@@ -44,6 +44,15 @@ pub fn set_numbers(text: &str, pool: &Pool, numbers: &BTreeSet<u32>) -> Result<S
     })
 }
 
+/// Names of `pools:` in the order of the file; none where it has no such mapping.
+pub fn pools(text: &str) -> Vec<String> {
+    let root = Document::from_str(text).ok().and_then(|document| document.as_mapping());
+    let pools = root.and_then(|root| root.get_mapping("pools"));
+    pools.map_or_else(Vec::new, |pools| {
+        pools.keys().map(|key| key.to_string().trim().trim_matches(['"', '\'']).to_owned()).collect()
+    })
+}
+
 /// One machine's own settings under `overrides:`, as `key: value` pairs of YAML scalars or flow text.
 ///
 /// # Errors

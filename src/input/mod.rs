@@ -139,6 +139,11 @@ fn read(file: InputFile, path: &Path, faults: &mut Faults) -> Found {
             let message = format!("`{name}` is larger than 1 MiB");
             Err(problem(ProblemId::FileTooLarge, message).help(format!("name the right file with `{flag} FILE`")))
         }
+        Ok(bytes) if bytes.contains(&0) => {
+            let message = format!("`{name}` is not text: it has NUL bytes");
+            Err(problem(ProblemId::NotUtf8, message)
+                .help(format!("name the right file with `{flag} FILE`, saved as UTF-8")))
+        }
         Ok(bytes) => String::from_utf8(bytes).map_err(|error| not_utf8(&name, &error)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             Err(problem(ProblemId::FileMissing, format!("there is no `{name}`"))

@@ -51,7 +51,8 @@ fn without_secrets(observed: &Observed) -> Observed {
 /// One sentence: not JSON, another format version, or a field that doesn't fit.
 pub fn read(text: &str) -> Result<Observed, String> {
     let value: serde_json::Value = serde_json::from_str(text).map_err(|error| format!("it is not JSON: {error}"))?;
-    let version = value.get("format_version").and_then(serde_json::Value::as_str).unwrap_or("none");
+    let version = value.get("format_version").and_then(serde_json::Value::as_str);
+    let version = version.ok_or_else(|| "it is not an observation: it has no `format_version`".to_owned())?;
     if version.split('.').next() != FORMAT_VERSION.split('.').next() {
         return Err(format!("its format version is {version}, this pvekube reads {FORMAT_VERSION}"));
     }

@@ -12,7 +12,7 @@ use crate::input::{self, SourceFile};
 use crate::model::observed::{NodeFacts, NodeState, Observed, Realm};
 use crate::remote::Remote as _;
 use crate::ui::Ui;
-use text::Facts;
+use text::{Facts, Node};
 
 /// A hundred ids are plenty for a cluster, and easy to remember.
 const RANGE: u32 = 100;
@@ -60,12 +60,21 @@ fn asked(ui: &Ui, args: &Args) -> Result<Facts, Stop> {
     let node = args
         .node
         .clone()
-        .or_else(|| ui.ask("A Proxmox node (HOST or USER@HOST):"))
+        .or_else(|| ui.ask("A Proxmox node (HOST, USER@HOST or USER@HOST:PORT):"))
         .ok_or_else(|| Fault::new("init-flags", "no node was given", "give one: pvekube init --node pve1.lan"))?;
     let (user, host) = node.split_once('@').unwrap_or(("root", &node));
-    let public_key = public_key(ui, args.ssh_public_key.as_deref())?;
+    let (host, port) = host_and_port(host);
+    if user.is_empty() || host.is_empty() {
+        return Err(Fault::new(
+            "init-flags",
+            format!("`{node}` is not HOST, USER@HOST or USER@HOST:PORT"),
+            "give one such as: pvekube init --node root@pve1.lan",
+        )
+        .into());
+    }
+    let public_key = public_key(ui, args)?;
     Ok(Facts {
-        nodes: vec![(String::new(), host.to_owned())],
+        nodes: vec![Node { name: "first".to_owned(), host: host.to_owned(), port }],
         ssh_user: user.to_owned(),
         private_key: args.key.as_ref().map(|path| path.display().to_string()),
         accept_new_host_keys: args.accept_new_host_keys,
@@ -82,8 +91,17 @@ fn asked(ui: &Ui, args: &Args) -> Result<Facts, Stop> {
     })
 }
 
-/// The key to put into the machines: the flag's file, else the user's own.
-fn public_key(ui: &Ui, flag: Option<&Path>) -> Result<String, Fault> {
+/// `HOST:PORT`; an IPv6 address has more colons.
+fn host_and_port(text: &str) -> (&str, Option<u16>) {
+    match text.split_once(':') {
+        Some((host, port)) if !port.contains(':') => port.parse().map_or((text, None), |port| (host, Some(port))),
+        _ => (text, None),
+    }
+}
+
+/// The key to put into the machines: the flag's file, else the user's own, else the public half of the nodes' key.
+fn public_key(ui: &Ui, args: &Args) -> Result<String, Fault> {
+    let flag = args.ssh_public_key.as_deref();
     let none = || {
         Fault::new(
             "init-flags",
@@ -95,7 +113,9 @@ fn public_key(ui: &Ui, flag: Option<&Path>) -> Result<String, Fault> {
         Some(path) => vec![path.to_owned()],
         None => {
             let home = etcetera::home_dir().map_err(|_| none())?;
-            ["id_ed25519.pub", "id_ecdsa.pub", "id_rsa.pub"].map(|name| home.join(".ssh").join(name)).into()
+            let own = ["id_ed25519.pub", "id_ecdsa.pub", "id_rsa.pub"].map(|name| home.join(".ssh").join(name));
+            let nodes = args.key.iter().map(|key| PathBuf::from(format!("{}.pub", key.display())));
+            own.into_iter().chain(nodes).collect()
         }
     };
     for path in &candidates {
@@ -125,9 +145,9 @@ fn public_key(ui: &Ui, flag: Option<&Path>) -> Result<String, Fault> {
 
 /// A session with just the one node, to see what is there.
 fn first_look(global: &Global, facts: &Facts) -> Result<Session, Stop> {
-    let host = facts.nodes[0].1.clone();
+    let Node { name, host, port } = &facts.nodes[0];
     let first = Facts {
-        nodes: vec![("first".to_owned(), host)],
+        nodes: vec![Node { name: name.clone(), host: host.clone(), port: *port }],
         ssh_user: facts.ssh_user.clone(),
         private_key: facts.private_key.clone(),
         public_key: facts.public_key.clone(),
@@ -154,7 +174,7 @@ fn fill(facts: &mut Facts, args: &Args, observed: &Observed, session: &Session) 
         Some(NodeState::Silent(silence)) => {
             return Err(Fault::new(
                 "node-unreachable",
-                format!("{}: {}", facts.nodes[0].1, silence.reason),
+                format!("{}: {}", facts.nodes[0].host, silence.reason),
                 silence.hint.clone(),
             )
             .with_detail(silence.detail.clone()));
@@ -164,8 +184,7 @@ fn fill(facts: &mut Facts, args: &Args, observed: &Observed, session: &Session) 
     let realm = observed.realms.get(&node.realm).ok_or_else(|| {
         Fault::new("node-unreachable", "the node has no readable /etc/pve", "see: systemctl status pve-cluster")
     })?;
-    let host = facts.nodes[0].1.clone();
-    facts.nodes = members(realm, node, &host);
+    facts.nodes = members(realm, node, &facts.nodes[0]);
     (facts.storage, facts.other_storages) =
         choose("storage", storages(realm, node), args.storage.as_deref(), ANY_STORAGE)?;
     let bridges = node.bridges.iter().map(|bridge| bridge.as_str().to_owned()).collect();
@@ -177,11 +196,12 @@ fn fill(facts: &mut Facts, args: &Args, observed: &Observed, session: &Session) 
     Ok(())
 }
 
-/// Every member of the cluster; the node that was named keeps the host it was reached by.
-fn members(realm: &Realm, node: &NodeFacts, host: &str) -> Vec<(String, String)> {
+/// Every member of the cluster; the node that was named keeps the host it was reached by. Where its sshd has a port of its
+/// own, the others' have the same.
+fn members(realm: &Realm, node: &NodeFacts, named: &Node) -> Vec<Node> {
     let host_of = |name: &str, address: Option<&String>| {
         if name == node.pve_name.as_str() {
-            host.to_owned()
+            named.host.clone()
         } else {
             address.cloned().unwrap_or_else(|| name.to_owned())
         }
@@ -189,7 +209,11 @@ fn members(realm: &Realm, node: &NodeFacts, host: &str) -> Vec<(String, String)>
     realm
         .members
         .iter()
-        .map(|(name, member)| (name.as_str().to_owned(), host_of(name.as_str(), member.address.as_ref())))
+        .map(|(name, member)| Node {
+            name: name.as_str().to_owned(),
+            host: host_of(name.as_str(), member.address.as_ref()),
+            port: named.port,
+        })
         .collect()
 }
 

@@ -2,10 +2,17 @@
 
 use std::fmt::Write as _;
 
+/// An entry of `proxmox_nodes`.
+pub struct Node {
+    pub name: String,
+    pub host: String,
+    /// `None`: what ssh itself would use.
+    pub port: Option<u16>,
+}
+
 /// What was found on the nodes, and what was asked for.
 pub struct Facts {
-    /// Display name and host.
-    pub nodes: Vec<(String, String)>,
+    pub nodes: Vec<Node>,
     pub ssh_user: String,
     pub private_key: Option<String>,
     pub accept_new_host_keys: bool,
@@ -29,8 +36,9 @@ pub fn config(facts: &Facts) -> String {
     let mut text = String::from(
         "# Where and how: nodes, SSH, template, sizes. Every key: docs/config.md; schema: pvekube schema config\nproxmox_nodes:\n",
     );
-    for (name, host) in &facts.nodes {
-        let _ = writeln!(text, "  - {{host: {}, name: {}}}", quoted(host), quoted(name));
+    for Node { name, host, port } in &facts.nodes {
+        let port = port.map_or(String::new(), |port| format!("port: {port}, "));
+        let _ = writeln!(text, "  - {{host: {}, {port}name: {}}}", quoted(host), quoted(name));
     }
     let _ = writeln!(text, "ssh_user: {}", quoted(&facts.ssh_user));
     match &facts.private_key {

@@ -71,6 +71,7 @@ impl SavedPlan {
         };
         match members.get("format_version").and_then(Value::as_str) {
             Some(FORMAT_VERSION) => {}
+            Some(_) if members.contains_key("observed") => return Err(unreadable(file, "it is an observation")),
             Some(super::json::FORMAT_VERSION) => {
                 return Err(unreadable(file, "it is the output of `plan --format json`"));
             }
@@ -127,7 +128,18 @@ pub fn stale(moved: &[Moved]) -> Fault {
 
 /// `apply --expect DIGEST`: at least 12 digits, the beginning of this plan's digest.
 pub fn expect(plan: &Plan, expected: &str) -> Result<(), Fault> {
-    let expected = expected.trim().to_ascii_lowercase();
+    let expected = expected_digest(expected)?;
+    let digest = plan_digest(plan);
+    if digest.starts_with(&expected) {
+        return Ok(());
+    }
+    let summary = format!("the plan is now {}, not {expected} as expected", &digest[..expected.len()]);
+    Err(Fault::new("plan-differs", summary, "look at the plan again and have it approved anew: pvekube plan"))
+}
+
+/// The beginning of a plan's digest, as a person gives it.
+pub fn expected_digest(text: &str) -> Result<String, Fault> {
+    let expected = text.trim().to_ascii_lowercase();
     if expected.len() < 12 || expected.len() > 64 || !expected.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         let summary = format!("`{expected}` is no plan digest: 12 to 64 hex digits");
         return Err(Fault::new(
@@ -136,12 +148,7 @@ pub fn expect(plan: &Plan, expected: &str) -> Result<(), Fault> {
             "take it from the plan's JSON (`plan_digest`) or its pull-request comment",
         ));
     }
-    let digest = plan_digest(plan);
-    if digest.starts_with(&expected) {
-        return Ok(());
-    }
-    let summary = format!("the plan is now {}, not {expected} as expected", &digest[..expected.len()]);
-    Err(Fault::new("plan-differs", summary, "look at the plan again and have it approved anew: pvekube plan"))
+    Ok(expected)
 }
 
 fn flags(options: &PlanOptions) -> Vec<String> {

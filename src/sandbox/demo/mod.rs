@@ -22,6 +22,9 @@ use crate::model::desired::Desired;
 /// Where `--sandbox` keeps its world when no folder is given.
 pub const DEFAULT_FOLDER: &str = ".pvekube-sandbox";
 
+/// The file that makes a folder a sandbox.
+const WORLD: &str = "world.json";
+
 /// The PVE cluster's name.
 pub const CLUSTER: &str = "home";
 
@@ -37,6 +40,14 @@ pub fn open(folder: &Path, desired: &Desired) -> io::Result<SandboxRemote> {
 }
 
 fn open_layout(folder: &Path, layout: &Layout) -> io::Result<SandboxRemote> {
+    // Whoever names a folder of their own must not find a world among their files, and lose both to `sandbox reset`.
+    let others = std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some());
+    if others && !folder.join(WORLD).is_file() {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "it has other files in it, and is no sandbox; name a new folder",
+        ));
+    }
     let fs = Fs::directory(folder)?;
     let guests = Arc::new(Hypervisor::default());
     let world = match World::open(fs.clone(), Clock::real(SPEED), guests.clone()) {
@@ -77,11 +88,12 @@ pub fn reset(folder: &Path) -> io::Result<bool> {
     if !folder.exists() {
         return Ok(false);
     }
-    if !folder.join("world.json").is_file() {
+    if !folder.join(WORLD).is_file() {
         let text = format!("{} is not a sandbox (it has no world.json): nothing was removed", folder.display());
         return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
     }
-    std::fs::remove_dir_all(folder)?;
+    // `.` can be emptied, but not removed.
+    std::fs::remove_dir_all(folder.canonicalize()?)?;
     Ok(true)
 }
 
