@@ -149,6 +149,7 @@ fn flags() {
             case("scale: no pool", "scale --sandbox =5"),
             case("scale: unknown pool", "scale --sandbox --auto-approve gpu=2"),
             case("scale: singular", "scale --sandbox --auto-approve worker=2"),
+            case("scale: a pool that is not begun", "scale --sandbox --auto-approve --manifest one.yaml masters=1"),
             case("scale: a pool twice", "scale --sandbox --auto-approve workers=2 workers=3"),
             case("scale: more masters than addresses", "scale --sandbox --auto-approve masters=5"),
             case("create: no role", "create"),
@@ -239,6 +240,7 @@ fn with_bad_files() -> Desk {
     desk.write("key.pub", KEY);
     desk.write("private.key", "-----BEGIN OPENSSH PRIVATE KEY-----\nc2VjcmV0\n-----END OPENSSH PRIVATE KEY-----\n");
     desk.write("empty", "");
+    desk.write("one.yaml", "cluster: k8s\nworkers: {count: 1, size: small}\n");
     fs::write(desk.path("latin1.yaml"), b"cluster: k\xe48s\n").unwrap();
     fs::write(desk.path("binary.yaml"), [0x7f, b'E', b'L', b'F', 0, 1, 2, 3]).unwrap();
     desk.write("huge.yaml", &"# a comment\n".repeat(200_000));

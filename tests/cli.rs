@@ -81,6 +81,17 @@ fn a_day_with_it() {
     assert!(!desk.path(".pvekube-sandbox").exists());
 }
 
+/// Machines that were never made go out of the manifest without a plan.
+#[test]
+fn a_change_of_mind_before_the_first_apply() {
+    let desk = Desk::new(ONE);
+    desk.run("create --sandbox --role worker --size medium --no-apply").exits(0);
+    desk.run("remove --sandbox --auto-approve k8s-worker-2").exits(0).says("No machine has to be changed");
+    assert_eq!(desk.read("cluster.yaml"), ONE);
+    desk.run("scale --sandbox --auto-approve masters=0 workers=0").exits(0);
+    desk.run("plan --sandbox --detailed-exitcode").exits(0).says("No changes.");
+}
+
 /// Docs promise it: cancelled 1, not ready 1, interrupted 130.
 #[test]
 fn how_an_apply_may_end() {

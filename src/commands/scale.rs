@@ -45,20 +45,21 @@ pub async fn run(ui: &Ui, global: &Global, args: &Args) -> Result<Exit, Stop> {
     edit::go(ui, global, &args.edit, edit::parse(loaded, text)?, only, shrinks).await
 }
 
-/// Masters and workers can be begun in any manifest; other pools are described in it first.
+/// A pool is described in the manifest before it is scaled: nothing else says what size its machines have.
 fn known(pool: &Pool, loaded: &Loaded) -> Result<(), Fault> {
-    let Pool::Named(name) = pool else { return Ok(()) };
     let pools = input::edit::pools(&loaded.manifest.text);
-    if pools.contains(name) {
+    if pools.contains(pool) {
         return Ok(());
     }
-    let known =
-        ["masters", "workers"].into_iter().chain(pools.iter().map(String::as_str)).collect::<Vec<_>>().join(", ");
-    Err(Fault::new(
-        "unknown-pool",
-        format!("the manifest has no pool `{name}`"),
-        format!("name one of: {known}; or describe it under `pools:` first"),
-    ))
+    let next = match pool {
+        Pool::Masters => "begin it with: pvekube create --role master --size SIZE".to_owned(),
+        Pool::Workers => "begin it with: pvekube create --role worker --size SIZE".to_owned(),
+        Pool::Named(_) => {
+            let known = pools.iter().map(Pool::section).collect::<Vec<_>>().join(", ");
+            format!("name one of: {known}; or describe it under `pools:` first")
+        }
+    };
+    Err(Fault::new("unknown-pool", format!("the manifest has no pool `{}`", pool.section()), next))
 }
 
 fn parse(text: &str) -> Result<(Pool, usize), Fault> {

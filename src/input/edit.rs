@@ -44,13 +44,18 @@ pub fn set_numbers(text: &str, pool: &Pool, numbers: &BTreeSet<u32>) -> Result<S
     })
 }
 
-/// Names of `pools:` in the order of the file; none where it has no such mapping.
-pub fn pools(text: &str) -> Vec<String> {
-    let root = Document::from_str(text).ok().and_then(|document| document.as_mapping());
-    let pools = root.and_then(|root| root.get_mapping("pools"));
-    pools.map_or_else(Vec::new, |pools| {
-        pools.keys().map(|key| key.to_string().trim().trim_matches(['"', '\'']).to_owned()).collect()
-    })
+/// The pools that the file describes.
+pub fn pools(text: &str) -> Vec<Pool> {
+    let Some(root) = Document::from_str(text).ok().and_then(|document| document.as_mapping()) else {
+        return Vec::new();
+    };
+    let own = [("masters", Pool::Masters), ("workers", Pool::Workers)];
+    let mut pools: Vec<Pool> =
+        own.into_iter().filter(|(key, _)| root.contains_key(*key)).map(|(_, pool)| pool).collect();
+    if let Some(named) = root.get_mapping("pools") {
+        pools.extend(named.keys().map(|key| Pool::Named(key.to_string().trim().trim_matches(['"', '\'']).to_owned())));
+    }
+    pools
 }
 
 /// One machine's own settings under `overrides:`, as `key: value` pairs of YAML scalars or flow text.

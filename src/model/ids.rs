@@ -102,6 +102,15 @@ impl Pool {
         }
     }
 
+    /// Its key in the manifest; a pool of `pools:` is a key below that.
+    pub fn section(&self) -> &str {
+        match self {
+            Pool::Masters => "masters",
+            Pool::Workers => "workers",
+            Pool::Named(name) => name,
+        }
+    }
+
     pub fn role(&self) -> Role {
         match self {
             Pool::Masters => Role::Master,
