@@ -1,4 +1,4 @@
-//! Addresses that are given out already: within the manifest, and by any other VM's ipconfig on any node.
+//! Addresses that are given out already: within the manifest, by any other VM's ipconfig on any node, and to the nodes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -70,6 +70,9 @@ struct Owner {
 /// Addresses in the configs of all VMs that are no templates, without those that this plan changes.
 fn given(survey: &Survey<'_>, fates: &BTreeMap<MachineId, Fate<'_>>) -> BTreeMap<IpAddr, Vec<Owner>> {
     let mut given: BTreeMap<IpAddr, Vec<Owner>> = BTreeMap::new();
+    for (address, name) in nodes(survey) {
+        given.entry(address).or_default().push(Owner { words: format!("the Proxmox node {name}"), machine: None });
+    }
     for (_, realm, vm) in survey.observed.vms() {
         let node = realm.members.get(&vm.node).and_then(|member| member.node.as_ref());
         let left_out = node.is_some() && node == survey.options.without_node.as_ref();
@@ -84,6 +87,17 @@ fn given(survey: &Survey<'_>, fates: &BTreeMap<MachineId, Fate<'_>>) -> BTreeMap
         }
     }
     given
+}
+
+/// Addresses of Proxmox nodes: as the config has them, and as corosync knows them.
+fn nodes(survey: &Survey<'_>) -> BTreeMap<IpAddr, String> {
+    let members = survey.observed.realms.values().flat_map(|realm| &realm.members);
+    let known = members.filter_map(|(name, member)| Some((member.address.as_deref()?.parse().ok()?, name.to_string())));
+    let configured = survey.desired.nodes.iter();
+    configured
+        .filter_map(|target| Some((target.host.parse().ok()?, target.name.to_string())))
+        .chain(known)
+        .collect()
 }
 
 fn machine_of(survey: &Survey<'_>, vm: &Vm) -> Option<MachineId> {

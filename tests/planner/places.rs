@@ -257,6 +257,20 @@ fn addresses_of_other_vms_are_taken() {
 }
 
 #[test]
+fn a_proxmox_nodes_own_address_is_taken() {
+    let mut desired = with_machines(desired(2), 0, 2);
+    desired.nodes[0].host = "10.0.0.2".into();
+    fixed(&mut desired.machines[0], "10.0.0.2/24", "10.0.0.1");
+    fixed(&mut desired.machines[1], "10.0.0.3/24", "10.0.0.1");
+    let mut observed = observed(2);
+    realm(&mut observed, "pve1").members.get_mut(&"pve2".into()).unwrap().address = Some("10.0.0.3".into());
+    let plan = plan(&desired, &observed);
+    let said: Vec<&str> = plan.refusals().map(|check| check.message.as_str()).collect();
+    let expected = [1, 2].map(|n| format!("10.0.0.{} of k8s-worker-{n} is given to the Proxmox node pve{n}", n + 1));
+    assert_eq!(said, expected);
+}
+
+#[test]
 fn machines_may_swap_addresses() {
     let mut desired = with_machines(desired(1), 0, 2);
     fixed(&mut desired.machines[0], "10.0.0.21/24", "10.0.0.1");
