@@ -1,6 +1,7 @@
 //! Why a machine did not become ready: one sentence of cause from the evidence. Pure.
 
 use std::net::IpAddr;
+use std::path::{Path, PathBuf};
 
 use super::agent::CloudInitStatus;
 use super::failure::{failure, last_lines};
@@ -28,6 +29,11 @@ pub(super) struct Evidence {
     pub(super) agent_said: Option<String>,
     pub(super) cloud_init: Option<CloudInitStatus>,
     pub(super) login: Option<LoginAnswer>,
+    /// How known_hosts names it.
+    pub(super) known_as: Option<String>,
+    /// The agent told no host keys: the first one seen is taken, and kept in this file.
+    pub(super) accepts_first_key: bool,
+    pub(super) known_hosts: Option<PathBuf>,
     /// Asked on the node at the end.
     pub(super) node: NodeEvidence,
 }
@@ -210,6 +216,16 @@ fn login_reason(evidence: &Evidence, after: &str) -> Reason {
             ),
             "if this computer has no route to the machines, set readiness_check.ssh: via_node".to_owned(),
         ),
+        Some(LoginAnswer::HostKeyChanged { detail }) if evidence.accepts_first_key => (
+            what,
+            format!(
+                "its host key is not the one that was seen there before, and its agent tells none: another machine answers at this address, or keys were made anew ({detail})"
+            ),
+            format!(
+                "look for a second machine with this address; if there is none: {}",
+                forget(evidence.known_as.as_deref(), evidence.known_hosts.as_deref())
+            ),
+        ),
         Some(LoginAnswer::HostKeyChanged { detail }) => (
             what,
             format!(
@@ -236,6 +252,12 @@ fn login_reason(evidence: &Evidence, after: &str) -> Reason {
             "run apply again: it goes on waiting; or raise readiness_check.timeout_seconds".to_owned(),
         ),
     }
+}
+
+/// The command that makes ssh forget what it saw at an address.
+fn forget(known_as: Option<&str>, known_hosts: Option<&Path>) -> String {
+    let file = known_hosts.map(|path| format!(" -f '{}'", path.display())).unwrap_or_default();
+    format!("ssh-keygen -R '{}'{file}", known_as.unwrap_or("ADDRESS"))
 }
 
 fn lines(evidence: &Evidence) -> Vec<String> {

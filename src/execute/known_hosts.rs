@@ -17,10 +17,11 @@ pub fn entry_name(host: &str, port: u16) -> String {
     if port == 22 { host.to_owned() } else { format!("[{host}]:{port}") }
 }
 
-/// Writes the file anew with this machine's keys: a temporary file beside it, then a rename.
+/// Writes the file anew with this machine's keys (none: it is forgotten): a temporary file beside it, then a rename.
 pub fn write(path: &Path, names: &[String], keys: &[String]) -> std::io::Result<()> {
     let content = match std::fs::read(path) {
         Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && keys.is_empty() => return Ok(()),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
         Err(error) => return Err(error),
     };

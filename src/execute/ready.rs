@@ -78,6 +78,9 @@ impl<R: Remote> StepRun<R> {
             agent_said: None,
             cloud_init: None,
             login: None,
+            known_as: None,
+            accepts_first_key: false,
+            known_hosts: self.run.options.known_hosts.clone(),
             node: NodeEvidence::default(),
         }
     }
@@ -87,10 +90,12 @@ impl<R: Remote> StepRun<R> {
             return Ok(End::Hopeless);
         }
         let Some(address) = self.wait_address(step, seen).await? else { return Ok(End::Hopeless) };
+        seen.known_as = Some(known_hosts::entry_name(&address.to_string(), step.ssh_port));
         if !self.wait_cloud_init(seen).await? {
             return Ok(End::Hopeless);
         }
         let keys = self.read_host_keys(step, address).await?;
+        seen.accepts_first_key = keys.is_empty();
         if matches!(step.ssh, SshCheck::Off) {
             return Ok(End::Ready);
         }
@@ -224,6 +229,10 @@ impl<R: Remote> StepRun<R> {
                 Err(said) => why = said,
             }
             pause.wait().await;
+        }
+        if self.run.is_cloned(&step.name) {
+            // What its earlier self or the address's earlier owner showed says nothing of a machine made by this very run.
+            self.write_known_hosts(step, address, &[]);
         }
         self.run.events.notice(format!(
             "{}: host keys could not be read through the agent ({why}); the first one seen on the network is taken",

@@ -34,6 +34,8 @@ pub(super) struct Run<R> {
     pub(super) may_break_quorum: bool,
     /// Machines that the plan waits for; only they are reported.
     awaited: BTreeSet<MachineName>,
+    /// Machines that the plan clones.
+    cloned: BTreeSet<MachineName>,
     machines: Mutex<BTreeMap<MachineName, MachineReport>>,
 }
 
@@ -53,6 +55,10 @@ impl<R: Remote> Run<R> {
             let Action::Ready(ready) = &step.action else { return None };
             Some(ready.name.clone())
         });
+        let cloned = plan.steps.iter().filter_map(|step| match &step.action {
+            Action::Clone { name, .. } => Some(name.clone()),
+            _ => None,
+        });
         let random = Random::new(options.seed);
         Self {
             remote,
@@ -70,6 +76,7 @@ impl<R: Remote> Run<R> {
                 .iter()
                 .any(|hazard| hazard.kind == HazardKind::BreakQuorum && hazard.accepted),
             awaited: awaited.collect(),
+            cloned: cloned.collect(),
             machines: Mutex::default(),
         }
     }
@@ -96,6 +103,11 @@ impl<R: Remote> Run<R> {
                 let _ = node.forget(&operation.name).await;
             }
         }
+    }
+
+    /// This run makes the machine.
+    pub(super) fn is_cloned(&self, name: &MachineName) -> bool {
+        self.cloned.contains(name)
     }
 
     /// What is known of the machines so far, in order of their names.

@@ -94,10 +94,7 @@ fn nodes(survey: &Survey<'_>) -> BTreeMap<IpAddr, String> {
     let members = survey.observed.realms.values().flat_map(|realm| &realm.members);
     let known = members.filter_map(|(name, member)| Some((member.address.as_deref()?.parse().ok()?, name.to_string())));
     let configured = survey.desired.nodes.iter();
-    configured
-        .filter_map(|target| Some((target.host.parse().ok()?, target.name.to_string())))
-        .chain(known)
-        .collect()
+    configured.filter_map(|target| Some((target.host.parse().ok()?, target.name.to_string()))).chain(known).collect()
 }
 
 fn machine_of(survey: &Survey<'_>, vm: &Vm) -> Option<MachineId> {

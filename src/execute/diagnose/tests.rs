@@ -14,6 +14,9 @@ fn evidence() -> Evidence {
         agent_said: None,
         cloud_init: None,
         login: None,
+        known_as: None,
+        accepts_first_key: false,
+        known_hosts: None,
         node: NodeEvidence::default(),
     }
 }

@@ -21,7 +21,7 @@ if qemu_of "$1"; then
 else
   printf 'qemu gone\n'
 fi
-journalctl -q --no-pager -o cat -n 5 _SYSTEMD_UNIT="$1.scope" 2>/dev/null | while read -r line; do
+journalctl -q --no-pager -o cat -b -n 5 _SYSTEMD_UNIT="$1.scope" 2>/dev/null | while read -r line; do
   printf 'qemu-log %s\n' "$line"
 done
 if [ -n "$2" ]; then

@@ -113,6 +113,7 @@ impl Boot {
             | GuestFault::BootHangs
             | GuestFault::SlowBoot
             | GuestFault::NoLease
+            | GuestFault::NicSilent
             | GuestFault::OtherAddress
             | GuestFault::PortClosed
             | GuestFault::HostKeyChanged

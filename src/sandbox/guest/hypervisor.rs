@@ -51,6 +51,18 @@ fn pid_path(vmid: u32) -> String {
     format!("/run/qemu-server/{vmid}.pid")
 }
 
+/// What QEMU said last; PVE's QEMU writes it to the journal.
+const LAST_WORDS: &str = "KVM: entry failed, hardware error 0x80000021\nkvm: terminating on a fault of the sandbox\n";
+
+fn journal_path(vmid: u32) -> String {
+    format!("/var/log/sandbox/qemu-{vmid}.log")
+}
+
+/// Lines that QEMU left in the journal.
+pub(crate) fn journal(node: &SandboxNode, vmid: u32) -> Vec<String> {
+    node.read_text(&journal_path(vmid)).map(|text| text.lines().map(str::to_owned).collect()).unwrap_or_default()
+}
+
 /// The record of a VM that was started and not yet put away, ended or not.
 pub fn record(node: &SandboxNode, vmid: u32) -> Option<Boot> {
     serde_json::from_slice(&node.read(&record_path(vmid)).ok()?).ok()
@@ -77,7 +89,10 @@ pub fn settle(node: &SandboxNode, vmid: u32) -> Option<Boot> {
     }
     match boot.running(now) {
         Running::Yes | Running::Paused => Some(boot),
-        Running::PoweredOff(_) | Running::Crashed(_) => {
+        ended @ (Running::PoweredOff(_) | Running::Crashed(_)) => {
+            if matches!(ended, Running::Crashed(_)) {
+                let _ = node.write(&journal_path(vmid), LAST_WORDS);
+            }
             // Traces that can't be removed are found again at the next look.
             let _ = put_away(node, &boot, now);
             None

@@ -85,6 +85,8 @@ pub enum GuestFault {
     SlowBoot,
     /// No DHCP server answers.
     NoLease,
+    /// Nothing leaves its network card: a wrong VLAN, no driver, a cloud-init drive that nobody reads.
+    NicSilent,
     /// Comes up with another address than the one that was declared.
     OtherAddress,
     /// A cloud-init module fails.

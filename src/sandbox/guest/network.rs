@@ -25,7 +25,9 @@ impl Boot {
 
     /// Addresses that others can reach, once the network is up; in the order of the interfaces.
     pub fn global_addresses(&self) -> Vec<(String, Cidr)> {
-        let Some(source) = self.network_source() else { return Vec::new() };
+        let Some(source) = self.network_source().filter(|_| !self.has(&GuestFault::NicSilent)) else {
+            return Vec::new();
+        };
         let mut all = Vec::new();
         for nic in source.nics.iter().filter(|nic| self.macs.contains(&nic.mac)) {
             for address in &nic.addresses {
@@ -63,7 +65,7 @@ impl Boot {
             let named = self.network_source().and_then(|seed| seed.nics.iter().find(|nic| nic.mac == *mac));
             let name = named.map_or_else(|| format!("eth{index}"), |nic| nic.name.clone());
             let mut addresses: Vec<Cidr> = global.iter().filter(|(of, _)| of == mac).map(|(_, cidr)| *cidr).collect();
-            if up && named.is_some() {
+            if up && named.is_some() && !self.has(&GuestFault::NicSilent) {
                 addresses.extend(link_local(mac));
             }
             all.push(Interface { name, mac: mac.clone(), addresses });

@@ -7,7 +7,7 @@ use super::operations::{OPERATIONS, Operations};
 use super::{follow, lock, report};
 use crate::model::ids::{ImageDigest, OperationName, Vmid};
 use crate::remote::{Answer, Probe};
-use crate::sandbox::guest::hypervisor::{now_ms, settle};
+use crate::sandbox::guest::hypervisor::{journal, now_ms, settle};
 use crate::sandbox::image_server::has_digest;
 use crate::sandbox::node::SandboxNode;
 
@@ -76,13 +76,16 @@ fn image(node: &SandboxNode, path: &str, digest: &ImageDigest) -> Answer {
 
 async fn diagnose(node: &SandboxNode, vmid: Vmid, mac: Option<&str>, bridge: Option<&str>) -> Answer {
     let from = now_ms(node);
-    let Some(boot) = settle(node, vmid.0) else { return printed("qemu gone\nconsole\n") };
+    let boot = settle(node, vmid.0);
+    let journal: String = journal(node, vmid.0).iter().map(|line| format!("qemu-log {line}\n")).collect();
+    let Some(boot) = boot else { return printed(format!("qemu gone\n{journal}console\n")) };
     let mut out = format!("qemu running\ncpu {}\n", boot.cpu_seconds(from));
     let id = vmid.to_string();
     let status = follow::run(node, vec!["qm", "status", &id], Duration::from_secs(30)).await;
     if let Some(word) = String::from_utf8_lossy(&status.stdout).trim().strip_prefix("status: ") {
         out.push_str(&format!("status {word}\n"));
     }
+    out.push_str(&journal);
     if let (Some(mac), Some(bridge)) = (mac.map(str::to_ascii_lowercase), bridge) {
         let sent =
             boot.interfaces(from).iter().any(|interface| interface.mac == mac && !interface.addresses.is_empty());
