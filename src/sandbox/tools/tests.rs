@@ -156,6 +156,7 @@ async fn a_killed_create_leaves_a_nameless_lock_and_its_volume() {
 async fn a_killed_clone_keeps_its_mark_and_a_terminated_one_cleans_up() {
     let world = world();
     template(&world, "local-lvm").await;
+    all(&world, &["qm set 9000 --ide2 local-lvm:cloudinit"]).await;
     let node = world.node("pve1").unwrap();
     for (vmid, hard) in [(101, true), (102, false)] {
         let line = format!("qm clone 9000 {vmid} --full 1 --name a --description mark");
@@ -163,7 +164,7 @@ async fn a_killed_clone_keeps_its_mark_and_a_terminated_one_cleans_up() {
         let process = Process::new(line.split(' '), out);
         let running = run(&node, &process);
         tokio::pin!(running);
-        assert!(tokio::time::timeout(Duration::from_millis(2000), &mut running).await.is_err());
+        assert!(tokio::time::timeout(Duration::from_millis(2500), &mut running).await.is_err());
         assert!(conf(&world, vmid).starts_with("#mark\n") && conf(&world, vmid).contains("lock: clone"));
         if !hard {
             process.terminate.cancel();
@@ -174,6 +175,57 @@ async fn a_killed_clone_keeps_its_mark_and_a_terminated_one_cleans_up() {
     }
     // The kernel freed the killed one's flock; the `lock:` key stays.
     assert_eq!(on(&world, "pve1", "qm start 101").await.stderr, "VM is locked (clone)\n");
+}
+
+/// Name and description come with the first drive that was copied (Qemu.pm `clone_vm`).
+#[tokio::test(start_paused = true)]
+async fn a_clone_has_no_mark_before_its_first_drive() {
+    let world = world();
+    template(&world, "local-lvm").await;
+    let (_, out) = Captured::new();
+    let process = Process::new("qm clone 9000 101 --full 1 --name a --description mark".split(' '), out);
+    let node = world.node("pve1").unwrap();
+    assert!(tokio::time::timeout(Duration::from_millis(2000), run(&node, &process)).await.is_err());
+    assert_eq!(conf(&world, 101), "# qmclone temporary file\nlock: clone\n");
+    assert_eq!(on(&world, "pve2", "pvesh get /cluster/nextid").await.stdout, "100\n");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_datacenter_says_which_ids_come_next_and_how_tags_are_stored() {
+    let world = world();
+    let node = world.node("pve1").unwrap();
+    all(&world, &["qm create 200 --tags Zeta;alpha;ALPHA"]).await;
+    assert!(conf(&world, 200).contains("tags: alpha;zeta\n"), "{}", conf(&world, 200));
+    node.pve_write(
+        "/etc/pve/datacenter.cfg",
+        "next-id: lower=200,upper=202\ntag-style: case-sensitive=1,ordering=config\n",
+    )
+    .unwrap();
+    all(&world, &["qm set 200 --tags Zeta;alpha;Zeta;ALPHA"]).await;
+    assert!(conf(&world, 200).contains("tags: Zeta;alpha;ALPHA\n"), "{}", conf(&world, 200));
+    assert_eq!(on(&world, "pve1", "pvesh get /cluster/nextid").await.stdout, "201\n");
+    all(&world, &["qm create 201"]).await;
+    let said = on(&world, "pve1", "pvesh get /cluster/nextid").await;
+    assert_eq!((said.exit == 0, said.stderr.contains("unable to get any free VMID in range")), (false, true));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_holds_the_vms_lock_all_along() {
+    let world = world();
+    all(&world, &["qm create 101 --scsi0 nas:0,import-from=/tmp/noble.img", "qm start 101"]).await;
+    world.change_faults(|faults| faults.deaf_to_shutdown.extend([101])).unwrap();
+    let shutdown = on(&world, "pve1", "qm shutdown 101 --timeout 60");
+    let set = async {
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        on(&world, "pve1", "qm set 101 --cores 2").await
+    };
+    let (shutdown, set) = tokio::join!(shutdown, set);
+    assert_eq!((shutdown.exit, shutdown.stderr.as_str()), (255, "VM quit/powerdown failed - got timeout\n"));
+    assert!(
+        set.stderr.ends_with("can't lock file '/var/lock/qemu-server/lock-101.conf' - got timeout\n"),
+        "{}",
+        set.stderr
+    );
 }
 
 /// A reader that goes away after so many lines.

@@ -180,11 +180,30 @@ async fn prepared(call: &Call<'_>, config: &Config, key: &str, value: &str) -> R
     Ok(normal(call, key, value))
 }
 
+/// Tags once each, as `tag-style` of datacenter.cfg wants them (GuestHelpers.pm `get_unique_tags`): lower case and sorted
+/// unless it says otherwise.
+fn unique_tags(call: &Call<'_>, value: &str) -> String {
+    let datacenter = call.node.read_text("/etc/pve/datacenter.cfg").unwrap_or_default();
+    let style = datacenter.lines().find_map(|line| line.strip_prefix("tag-style:")).unwrap_or_default();
+    let has = |option: &str| style.split(',').any(|part| part.trim() == option);
+    let mut unique: Vec<String> = Vec::new();
+    for tag in value.split(|c: char| matches!(c, ',' | ';') || c.is_whitespace()).filter(|tag| !tag.is_empty()) {
+        let tag = if has("case-sensitive=1") { tag.to_owned() } else { tag.to_lowercase() };
+        if !unique.contains(&tag) {
+            unique.push(tag);
+        }
+    }
+    if !has("ordering=config") {
+        unique.sort();
+    }
+    unique.join(";")
+}
+
 /// What PVE rewrites at set and create alike.
 pub fn normal(call: &Call<'_>, key: &str, value: &str) -> String {
     let number = |stem: &str| key.strip_prefix(stem).is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_digit()));
     if key == "tags" {
-        return crate::pve::property::joined_tags(&crate::pve::property::tags(&value.to_lowercase()));
+        return unique_tags(call, value);
     }
     if key == "vmgenid" && value == "1" {
         return call.node.world.fresh_uuid();

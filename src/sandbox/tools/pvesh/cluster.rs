@@ -7,6 +7,7 @@ use super::super::super::statd;
 use super::super::api::{self, Values, pools};
 use super::super::call::{Call, Die, Run};
 use super::super::storage;
+use crate::pve::cluster_cfg;
 use crate::pve::conf;
 
 pub fn run(call: &Call<'_>, name: &str, values: &Values) -> Run<Value> {
@@ -102,7 +103,9 @@ fn next_id(call: &Call<'_>, values: &Values) -> Run<Value> {
         }
         return Ok(wished.to_string().into());
     }
-    let free = (100..1_000_000).find(|id| !taken.contains(id));
+    let datacenter = cluster_cfg::parse_datacenter(&call.node.read("/etc/pve/datacenter.cfg").unwrap_or_default());
+    let (lower, upper) = datacenter.next_id.unwrap_or((100, 1_000_000));
+    let free = (lower..upper).find(|id| !taken.contains(id));
     free.map(|id| id.to_string().into()).ok_or_else(|| Die::new("unable to get any free VMID in range"))
 }
 
