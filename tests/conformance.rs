@@ -10,6 +10,8 @@
 mod between;
 #[path = "conformance/compare.rs"]
 mod compare;
+#[path = "conformance/idioms.rs"]
+mod idioms;
 #[path = "conformance/programs.rs"]
 mod programs;
 #[path = "conformance/recorded.rs"]
@@ -20,6 +22,8 @@ mod replay;
 mod report;
 #[path = "conformance/shell.rs"]
 mod shell;
+#[path = "conformance/traps.rs"]
+mod traps;
 #[path = "conformance/words.rs"]
 mod words;
 

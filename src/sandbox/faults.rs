@@ -18,8 +18,6 @@ pub struct Faults {
     pub pmxcfs_unmounted: BTreeSet<String>,
     /// Nodes without the caller's locale: Perl warns on stderr.
     pub locale_missing: BTreeSet<String>,
-    /// What a node's `.bashrc` prints to every session's stdout.
-    pub bashrc: BTreeMap<String, String>,
     /// (node/storage) that have no room whatever their size.
     pub storage_full: BTreeSet<String>,
     /// VMIDs whose guest agent does not answer, comes late, or answers with an error object.

@@ -28,7 +28,7 @@ static TOKEN: LazyLock<Regex> = LazyLock::new(|| {
 
 /// Times and numbers of processes.
 static TIME: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r"\bfe80::[0-9a-f:]+|running +\d+ +\d+\.\d\d \d+|\b179\d{7}\b|\b2026-11-2\d \d\d:\d\d:\d\d\b|\.conf\.tmp\.\d+|\bat byte \d+\b| [0-9A-F]{8} (OK|broken)")
+    Regex::new(r"\bfe80::[0-9a-f:]+|running +\d+ +\d+\.\d\d \d+|\b179\d{7}\b|\b2026-11-2\d \d\d:\d\d:\d\d\b|\b[A-Z][a-z]{2}, 2\d Nov 2026 \d\d:\d\d:\d\d|\.conf\.tmp\.\d+|\bat byte \d+\b| [0-9A-F]{8} (OK|broken)")
         .unwrap()
 });
 

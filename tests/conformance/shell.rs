@@ -7,7 +7,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::programs::{cat, grep, ls, redirect, remove};
 use super::words::{Token, expand, tokenise};
-use pvekube::sandbox::flock::Mode;
 use pvekube::sandbox::node::SandboxNode;
 use pvekube::sandbox::process::{Captured, Closed, Output, Process, Sink, Stream};
 use pvekube::sandbox::tools;
@@ -25,16 +24,16 @@ pub struct Answer {
 
 pub struct Shell {
     pub world: Arc<World>,
-    background: Vec<Job>,
+    pub background: Vec<Job>,
 }
 
 /// A command that goes on beside others.
-struct Job {
-    task: JoinHandle<()>,
-    terminate: CancellationToken,
-    closed: Arc<AtomicBool>,
+pub struct Job {
+    pub task: JoinHandle<()>,
+    pub terminate: CancellationToken,
+    pub closed: Arc<AtomicBool>,
     /// Where its output goes in the end.
-    log: Option<(SandboxNode, String, Arc<Captured>)>,
+    pub log: Option<(SandboxNode, String, Arc<Captured>)>,
 }
 
 /// A pipe whose reader may go away.
@@ -195,11 +194,12 @@ impl Shell {
     }
 
     /// A script: lists joined by `;`, `&&`, newlines; pipes; redirections; `for`.
-    async fn script(&mut self, node: &SandboxNode, script: &str, stdin: &[u8]) -> Option<Answer> {
+    pub async fn script(&mut self, node: &SandboxNode, script: &str, stdin: &[u8]) -> Option<Answer> {
         if let Some(answer) = self.idiom(node, script).await {
             return answer;
         }
         let mut variables = BTreeMap::new();
+        let script = Box::pin(self.assigned(node, script, &mut variables)).await?;
         let tokens = tokenise(script)?;
         Box::pin(self.list(node, &tokens, stdin, &mut variables)).await
     }
@@ -322,60 +322,6 @@ impl Shell {
             }
         }
         Some(answer)
-    }
-
-    /// Idioms of the recordings that are about processes: locks held beside, workers killed, detached starts.
-    async fn idiom(&mut self, node: &SandboxNode, script: &str) -> Option<Option<Answer>> {
-        if let Some(rest) = script.strip_prefix("flock -x ") {
-            let (file, rest) = rest.split_once(' ')?;
-            let (seconds, rest) = rest.strip_prefix("sleep ")?.split_once(" & ")?;
-            let seconds: f64 = seconds.parse().ok()?;
-            let held = node.flock(file, Mode::Exclusive, 0.0).await.ok()??;
-            let task = tokio::spawn(async move {
-                tokio::time::sleep(std::time::Duration::from_secs_f64(seconds)).await;
-                drop(held);
-            });
-            let answer = Box::pin(self.script(node, rest, b"")).await;
-            // The shell's own background job is waited for by whoever reads its pipe.
-            let _ = task.await;
-            return Some(answer);
-        }
-        let kill = script.strip_prefix("kill -9 $(ps ").map(|rest| (true, rest));
-        let kill = kill.or_else(|| script.strip_prefix("kill -TERM $(ps ").map(|rest| (false, rest)));
-        if let Some((hard, rest)) = kill {
-            let (_, rest) = rest.split_once("); ")?;
-            for job in self.background.drain(..) {
-                if hard {
-                    job.task.abort();
-                } else {
-                    job.terminate.cancel();
-                }
-                let _ = job.task.await;
-            }
-            return Some(Box::pin(self.script(node, rest, b"")).await);
-        }
-        if let Some((_, rest)) = script.split_once("(setsid sh -c \"") {
-            // A detached operation, awaited: its exit code and its log.
-            let (command, _) = rest.split_once(" >log")?;
-            let answer = Box::pin(self.script(node, command, b"")).await?;
-            let stdout = format!("{}\n{}{}", answer.exit, answer.stdout, answer.stderr);
-            return Some(Some(Answer { stdout, ..Answer::default() }));
-        }
-        if let Some(rest) = script.strip_prefix("setsid nohup ") {
-            let (command, rest) = rest.split_once(" > ")?;
-            let (log, _) = rest.split_once(' ')?;
-            let words: Vec<String> = command.split(' ').map(str::to_owned).collect();
-            let (captured, out) = Captured::new();
-            let process = Process::new(words, out);
-            let (there, terminate) = (node.clone(), process.terminate.clone());
-            let task = tokio::spawn(async move {
-                let _ = tools::run(&there, &process).await;
-            });
-            let log = Some((node.clone(), log.to_owned(), captured));
-            self.background.push(Job { task, terminate, closed: Arc::default(), log });
-            return Some(Some(Answer::default()));
-        }
-        None
     }
 }
 

@@ -1,5 +1,7 @@
 //! The guest agent's answers.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use super::seed::Seed;
@@ -25,6 +27,9 @@ pub struct Ran {
     pub out: String,
     pub err: String,
 }
+
+/// Where guests have their settings from: the cloud-init drive.
+const DATASOURCE: &str = "DataSourceNoCloud [seed=/dev/sr0][dsmode=net]";
 
 impl Boot {
     fn agent_up(&self, now_ms: u64) -> bool {
@@ -61,6 +66,11 @@ impl Boot {
                 "pretty-name": "Ubuntu 22.04.5 LTS", "version": "22.04.5 LTS (Jammy Jellyfish)", "version-id": "22.04",
             })
         })
+    }
+
+    /// Nobody sits at a guest's console.
+    pub fn get_users(&self, now_ms: u64) -> Reply {
+        self.reply(now_ms, || json!([]))
     }
 
     /// A command that this agent does not know.
@@ -103,6 +113,7 @@ impl Boot {
             ["hostname"] => printed(format!("{}\n", self.hostname(now_ms))),
             ["echo" | "/bin/echo", rest @ ..] => printed(format!("{}\n", rest.join(" "))),
             ["cat", "/etc/machine-id"] => printed(format!("{}\n", self.disk_at(now_ms).machine_id.unwrap_or_default())),
+            ["cat", "/run/cloud-init/result.json"] => self.cloud_init_result(now_ms),
             ["cloud-init", "status", options @ ..] => self.cloud_init_status(now_ms, options),
             ["sh" | "/bin/sh", "-c", script] => self.script(now_ms, script),
             [program, ..] => return Err(not_there(program)),
@@ -127,9 +138,12 @@ impl Boot {
         if name.is_empty() { "localhost".to_owned() } else { name }
     }
 
-    /// `cloud-init status --format json`: exit 1 on an error, 2 when it recovered from one.
-    fn cloud_init_status(&self, now_ms: u64, options: &[&str]) -> Ran {
+    /// Whether cloud-init is through, and what went wrong in it.
+    fn cloud_init(&self, now_ms: u64) -> (bool, Vec<String>) {
         let done = self.timeline().cloud_init_done.is_some_and(|at| self.elapsed(now_ms) >= at);
+        if !done {
+            return (false, Vec::new());
+        }
         let broken = self.network_source().and_then(|seed| seed.broken.clone());
         let mut errors: Vec<String> = broken.into_iter().collect();
         errors.extend(self.faults.iter().filter_map(|fault| match fault {
@@ -140,31 +154,49 @@ impl Boot {
             errors
                 .push("('package_update_upgrade_install', ProcessExecutionError('apt-get update failed'))".to_owned());
         }
+        (true, errors)
+    }
+
+    /// What cloud-init writes down at its end, with its own indentation of one blank.
+    fn cloud_init_result(&self, now_ms: u64) -> Ran {
+        let (done, errors) = self.cloud_init(now_ms);
+        if !done || self.seed.is_none() {
+            let err = "cat: /run/cloud-init/result.json: No such file or directory\n".to_owned();
+            return Ran { exit: 1, err, ..Ran::default() };
+        }
+        let errors: Vec<String> = errors.iter().map(|error| format!("   {}", json!(error))).collect();
+        let errors = if errors.is_empty() { "[]".to_owned() } else { format!("[\n{}\n  ]", errors.join(",\n")) };
+        printed(format!("{{\n \"v1\": {{\n  \"datasource\": \"{DATASOURCE}\",\n  \"errors\": {errors}\n }}\n}}\n"))
+    }
+
+    /// `cloud-init status`, plain, `--long` or `--format json`: exit 1 on an error.
+    fn cloud_init_status(&self, now_ms: u64, options: &[&str]) -> Ran {
+        let (done, errors) = self.cloud_init(now_ms);
         let (status, exit) = match (self.seed.is_some(), done) {
             (false, _) => ("disabled", 0),
             (true, false) => ("running", 0),
             (true, true) if errors.is_empty() => ("done", 0),
             (true, true) => ("error", 1),
         };
-        if !done {
-            errors.clear();
-        }
-        if !options.contains(&"json") {
-            return Ran { exit, out: format!("status: {status}\n"), ..Ran::default() };
-        }
         let last = jiff::Timestamp::from_millisecond(i64::try_from(now_ms).unwrap_or_default()).unwrap_or_default();
+        let last = last.strftime("%a, %d %b %Y %H:%M:%S +0000").to_string();
+        if !options.contains(&"json") {
+            let long = format!("boot_status_code: enabled-by-generator\nlast_update: {last}\ndetail:\n{DATASOURCE}\n");
+            let rest = if options.contains(&"--long") { long } else { String::new() };
+            return Ran { exit, out: format!("status: {status}\n{rest}"), ..Ran::default() };
+        }
         let facts = json!({
             "boot_status_code": "enabled-by-generator",
             "datasource": "nocloud",
-            "detail": "DataSourceNoCloud [seed=/dev/sr0][dsmode=net]",
+            "detail": DATASOURCE,
             "errors": errors,
-            "last_update": last.strftime("%a, %d %b %Y %H:%M:%S +0000").to_string(),
+            "last_update": last,
             "status": status,
         });
-        let mut whole = json!({"_schema_version": "1", "schemas": {"1": facts}});
-        if let (Some(whole), Some(facts)) = (whole.as_object_mut(), facts.as_object()) {
-            whole.extend(facts.iter().map(|(key, value)| (key.clone(), value.clone())));
-        }
+        // cloud-init sorts the keys.
+        let schema = [("_schema_version".to_owned(), json!("1")), ("schemas".to_owned(), json!({"1": facts.clone()}))];
+        let facts = facts.as_object().cloned().unwrap_or_default();
+        let whole: BTreeMap<String, Value> = schema.into_iter().chain(facts).collect();
         Ran { exit, out: format!("{}\n", serde_json::to_string_pretty(&whole).unwrap_or_default()), ..Ran::default() }
     }
 }

@@ -277,6 +277,7 @@ impl Guests for Hypervisor {
             "network-get-interfaces" => boot.network_get_interfaces(now),
             "get-host-name" => boot.get_host_name(now),
             "get-osinfo" => boot.get_osinfo(now),
+            "get-users" => boot.get_users(now),
             other => boot.unsupported(now, other),
         };
         match reply {
