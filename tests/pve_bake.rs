@@ -104,6 +104,20 @@ fn installs_runs_cleans_reports_and_powers_off() {
 }
 
 #[test]
+fn lists_that_another_apt_refreshes_are_waited_for() {
+    let guest = Guest::new();
+    let tried = guest.root().join("tried").display().to_string();
+    guest.program(
+        "apt-get",
+        &format!(
+            "case \" $* \" in *' update '*) [ -e '{tried}' ] || {{ : >'{tried}'; echo 'E: Could not get lock'; exit 100; }} ;; esac"
+        ),
+    );
+    assert_eq!(guest.bake(&["nfs-common"], &[]), BakeOutcome::Ok);
+    assert_eq!(guest.calls().matches("apt-get -o DPkg::Lock::Timeout=300 update").count(), 2);
+}
+
+#[test]
 fn an_image_with_the_agent_needs_no_network() {
     let guest = Guest::new();
     guest.program("qemu-ga", "exit 0");

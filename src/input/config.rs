@@ -131,7 +131,7 @@ section! {
         default base_disk_gb: DiskGb = Int(16);
         /// Pins the image: `checksum_url` is then not asked, and a newer upstream image is never taken.
         optional image_digest: ImageDigest;
-        /// Who downloads the image: each `node` itself, or the `controller` (where pvekube runs), which sends it to the nodes.
+        /// Who downloads the image: each `node` itself (through the datacenter's `http_proxy`, if it has one), or the `controller` (where pvekube runs), which sends it to the nodes.
         default download: Download = Download::Node;
         /// Template ids by node name, instead of the next free ones.
         optional ids: Table<VmidNumber>;

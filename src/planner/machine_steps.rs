@@ -76,8 +76,7 @@ pub(crate) fn make(
     };
     let mut last = graph.add(&lane, set, &[cloned], estimate::SET);
     if making.source.disk_bytes != Some(machine.disk_gb.saturating_mul(GIB)) {
-        let resize =
-            Action::Resize { mark: mark.clone(), disk: settings::BOOT_DISK.to_owned(), size_gb: machine.disk_gb };
+        let resize = Action::Resize { mark: mark.clone(), disk: making.source.disk.clone(), size_gb: machine.disk_gb };
         last = graph.add(&lane, resize, &[last], estimate::RESIZE);
     }
     if machine.power {

@@ -10,6 +10,7 @@ use super::capacity::GIB;
 use super::existing::Fate;
 use super::placement::Choice;
 use super::recipe;
+use super::settings;
 use super::survey::{Found, Survey};
 use super::templates::{Ready, Slot, SlotState};
 
@@ -21,6 +22,8 @@ pub(crate) struct Source<'a> {
     /// What a clone's mark says.
     pub(crate) image: Option<ImageDigest>,
     pub(crate) recipe: Option<String>,
+    /// The disk that clones boot from.
+    pub(crate) disk: String,
     pub(crate) disk_bytes: Option<u64>,
 }
 
@@ -96,7 +99,8 @@ fn source<'a>(survey: &Survey<'a>, slot: &Slot<'a>, renewing: bool) -> Source<'a
         },
         SlotState::HalfMade { found, why } => made(survey, slot, Some(found.clone()), format!("half-made, {why}")),
         SlotState::Working { .. } => {
-            Source { slot: slot.clone(), work: Work::Wait, image: None, recipe: None, disk_bytes: None }
+            let disk = settings::BOOT_DISK.to_owned();
+            Source { slot: slot.clone(), work: Work::Wait, image: None, recipe: None, disk, disk_bytes: None }
         }
         SlotState::Absent | SlotState::Blocked { .. } => {
             made(survey, slot, None, "machines are to be cloned there".to_owned())
@@ -110,6 +114,7 @@ fn used<'a>(slot: &Slot<'a>, ready: &Ready<'a>) -> Source<'a> {
         work: Work::Use,
         image: ready.image.clone(),
         recipe: ready.recipe.clone(),
+        disk: ready.disk.clone(),
         disk_bytes: ready.disk_bytes,
     }
 }
@@ -125,6 +130,7 @@ fn made<'a>(survey: &Survey<'a>, slot: &Slot<'a>, old: Option<Found<'a>>, why: S
         work,
         image,
         recipe: spec.bake.as_ref().map(recipe::digest),
+        disk: settings::BOOT_DISK.to_owned(),
         disk_bytes: Some(spec.disk_gb.saturating_mul(GIB)),
     }
 }

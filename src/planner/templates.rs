@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::model::ids::{ImageDigest, NodeName, RealmId, Vmid};
 use crate::model::observed::{OperationSeen, Realm, Upstream, Vm};
 use crate::model::vm_config::VmConfig;
-use crate::pve::property;
+use crate::pve::property::{self, Drive};
 use crate::pve::storage_cfg::makes_bases;
 
 use super::recipe;
+use super::settings;
 use super::survey::{Found, Site, Survey};
 
 /// The template that a node's machines are cloned from.
@@ -46,7 +47,9 @@ pub(crate) enum SlotState<'a> {
 pub(crate) struct Ready<'a> {
     pub(crate) image: Option<ImageDigest>,
     pub(crate) recipe: Option<String>,
-    /// Size of its disk; `None` when the config doesn't say.
+    /// The disk that it boots from: `scsi0` in ours.
+    pub(crate) disk: String,
+    /// Its size; `None` when the config doesn't say.
     pub(crate) disk_bytes: Option<u64>,
     /// `None`: not ours, used read-only.
     pub(crate) found: Option<Found<'a>>,
@@ -144,17 +147,40 @@ fn existing<'a>(survey: &Survey<'a>, realm_id: &RealmId, site: &Site<'a>) -> Opt
     let spec = &survey.desired.template;
     let wanted = spec.ids.get(name).copied().unwrap_or(spec.id);
     let vm = realm.guests.get(&wanted)?.vm().filter(|vm| Some(&vm.node) == site.pve_name)?;
-    Some((wanted, SlotState::Ready(read_only(survey, vm)?)))
+    Some((wanted, read_only(survey, vm)?))
 }
 
-/// A finished template of somebody else with the configured name: cloned from, never set or destroyed.
-fn read_only<'a>(survey: &Survey<'a>, vm: &'a Vm) -> Option<Ready<'a>> {
+/// A finished template of somebody else with the configured name: cloned from, never set or destroyed. Without a disk or a
+/// cloud-init drive its clones could never become machines.
+fn read_only<'a>(survey: &Survey<'a>, vm: &'a Vm) -> Option<SlotState<'a>> {
     let config = vm.config.as_ref()?;
     if !config.is_template() || config.lock().is_some() || vm.name() != Some(&survey.desired.template.name) {
         return None;
     }
-    let disk_bytes = property::first_boot_disk(&config.keys).and_then(|(_, drive)| drive.size_bytes());
-    Some(Ready { image: None, recipe: None, disk_bytes, found: None, superseded: None, outdated: false })
+    let blocked = |lacks: &str, hint: String| SlotState::Blocked {
+        why: format!("template {} of {} has no {lacks}", vm.vmid, vm.node),
+        hint: format!("{hint}, or choose another `vm_template.id`: pvekube makes the template itself"),
+    };
+    let Some((disk, drive)) = property::first_boot_disk(&config.keys) else {
+        return Some(blocked("disk", "give it one".to_owned()));
+    };
+    let is_cloudinit = |(key, value): (&String, &String)| {
+        property::is_drive_key(key) && Drive::parse(value).is_ok_and(|drive| drive.is_cloudinit())
+    };
+    if !config.keys.iter().any(is_cloudinit) {
+        let storage = drive.storage().unwrap_or("STORAGE");
+        return Some(blocked("cloud-init drive", format!("qm set {} --ide2 {storage}:cloudinit", vm.vmid)));
+    }
+    let disk_bytes = drive.size_bytes();
+    Some(SlotState::Ready(Ready {
+        image: None,
+        recipe: None,
+        disk,
+        disk_bytes,
+        found: None,
+        superseded: None,
+        outdated: false,
+    }))
 }
 
 fn our_state<'a>(survey: &Survey<'a>, node: &NodeName, found: &Found<'a>) -> SlotState<'a> {
@@ -165,10 +191,14 @@ fn our_state<'a>(survey: &Survey<'a>, node: &NodeName, found: &Found<'a>) -> Slo
     if let Some(why) = unfinished(found) {
         return SlotState::HalfMade { found: found.clone(), why };
     }
-    let disk_bytes = property::first_boot_disk(&found.config.keys).and_then(|(_, drive)| drive.size_bytes());
+    let (disk, disk_bytes) = match property::first_boot_disk(&found.config.keys) {
+        Some((disk, drive)) => (disk, drive.size_bytes()),
+        None => (settings::BOOT_DISK.to_owned(), None),
+    };
     SlotState::Ready(Ready {
         image: found.mark.image.clone(),
         recipe: found.mark.recipe.clone(),
+        disk,
         disk_bytes,
         superseded: superseded(survey, found),
         outdated: outdated(survey, found.mark.image.as_ref()),

@@ -70,6 +70,31 @@ fn an_unmarked_template_with_id_and_name_is_used_read_only() {
 }
 
 #[test]
+fn an_unmarked_template_boots_from_what_it_has_and_must_have_a_cloud_init_drive() {
+    let mut observed = observed(1);
+    unmarked_template(&mut observed, "pve1", 9000);
+    let keys = &mut config_mut(&mut observed, 9000).keys;
+    let disk = keys.remove("scsi0").unwrap();
+    keys.extend([("virtio0".into(), disk), ("boot".into(), "order=virtio0".into())]);
+    let grown = plan(&one_worker(1), &observed);
+    assert_eq!(failed(&grown), [""; 0]);
+    let disks: Vec<&str> = grown
+        .steps
+        .iter()
+        .filter_map(|step| match &step.action {
+            Action::Resize { disk, .. } => Some(disk.as_str()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(disks, ["virtio0"]);
+    config_mut(&mut observed, 9000).keys.remove("ide2");
+    let refused = plan(&one_worker(1), &observed);
+    assert_eq!(failed(&refused), ["no-node-fits", "template-id"]);
+    assert_eq!(refused.checks[1].message, "template 9000 of pve1 has no cloud-init drive");
+    assert!(refused.checks[1].hint.contains("qm set 9000 --ide2 local-lvm:cloudinit"), "{}", refused.checks[1].hint);
+}
+
+#[test]
 fn a_foreign_vm_with_the_template_id_is_a_problem() {
     let mut observed = observed(1);
     foreign(&mut observed, "pve1", 9000, "database");

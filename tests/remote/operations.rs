@@ -319,6 +319,18 @@ async fn download_that_fails_has_the_words_of_wget_and_leaves_nothing() {
 }
 
 #[tokio::test]
+async fn download_goes_through_the_datacenters_proxy() {
+    let bench = bench();
+    bench.node.program("usr/bin/wget", "#!/bin/sh\necho \"<$http_proxy> <$https_proxy>\"; exit 4\n");
+    let (operation, _) = download("https://127.0.0.1:1/image.img", b"image");
+    assert_eq!(run(&bench, &operation).await.1, ["<> <>"]);
+    fs::write(bench.root("etc/pve/datacenter.cfg"), "keyboard: de\nhttp_proxy: http://proxy.lan:3128\n").unwrap();
+    let operation = Operation { name: OperationName::new("k8s-9000-download-1f"), ..operation };
+    assert_eq!(run(&bench, &operation).await.1, ["<http://proxy.lan:3128> <http://proxy.lan:3128>"]);
+    bench.ssh.close().await;
+}
+
+#[tokio::test]
 async fn download_onto_a_full_disk_leaves_nothing() {
     let bench = bench();
     bench.node.program(

@@ -37,15 +37,19 @@ case $1 in
     ' qemu "$2" -pidfile "$ROOT/run/qemu-server/$2.pid" </dev/null >/dev/null 2>&1 &
     until [ -e "$ROOT/started-$2" ]; do sleep 0.02; done
     ;;
-  agent) # VMID COMMAND
-    mkdir "$ROOT/agent-$2"
-    while [ -e "$ROOT/hold" ]; do sleep 0.05; done
-    rmdir "$ROOT/agent-$2"
-    echo "$3 of $2"
-    echo noise >&2
-    ;;
-  guest) # exec VMID -- COMMAND…
-    shift 4
-    printf '{"exitcode":0,"exited":1,"out-data":"%s"}\n' "$*"
+  guest)
+    case $2 in
+      cmd) # VMID COMMAND
+        mkdir "$ROOT/agent-$3"
+        while [ -e "$ROOT/hold" ]; do sleep 0.05; done
+        rmdir "$ROOT/agent-$3"
+        echo "$4 of $3"
+        echo noise >&2
+        ;;
+      exec) # VMID -- COMMAND…
+        shift 4
+        printf '{"exitcode":0,"exited":1,"out-data":"%s"}\n' "$*"
+        ;;
+    esac
     ;;
 esac

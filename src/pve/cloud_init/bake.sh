@@ -24,10 +24,17 @@ step() {
     shift
     "$@" >"$out" 2>&1 </dev/null || fail "$name (exit $?)"
 }
+# The lists' own lock is waited for by nobody, and a fresh image may refresh them by itself at this very moment.
+refresh() {
+    for try in 1 2 3 4 5; do
+        apt-get -o DPkg::Lock::Timeout=300 update && return
+        sleep 10
+    done
+}
 install() {
     if command -v apt-get >/dev/null; then
         export DEBIAN_FRONTEND=noninteractive
-        [ -n "$refreshed" ] || apt-get -o DPkg::Lock::Timeout=300 update
+        [ -n "$refreshed" ] || refresh
         refreshed=1
         apt-get -o DPkg::Lock::Timeout=300 -y install "$1"
     elif command -v dnf >/dev/null; then

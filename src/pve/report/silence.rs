@@ -28,7 +28,11 @@ pub(super) fn of(report: &NodeReport) -> Option<Silence> {
     }
     match &report.members {
         Err(why) => {
-            return silence("its cluster membership could not be read", "look at /etc/pve/.members on the node", why);
+            return silence(
+                "its cluster membership could not be read",
+                "log in as root, or set `ssh.sudo: true`; if that is so, look at /etc/pve/.members on the node",
+                why,
+            );
         }
         // A standalone node always has quorum. Without it, this is a member that sees nothing of its cluster.
         Ok(Members { cluster: None, .. }) if report.mount == (Mount::Mounted { writable: false }) => {

@@ -84,8 +84,8 @@ watch() { # POLL PATIENCE
 
 ask() { # VMID ASK
   case $2 in
-    ping) set -- agent "$1" ping ;;
-    interfaces) set -- agent "$1" network-get-interfaces ;;
+    ping) set -- guest cmd "$1" ping ;;
+    interfaces) set -- guest cmd "$1" network-get-interfaces ;;
     cloud-init) set -- guest exec "$1" -- cloud-init status --format json ;;
     host-keys) set -- guest exec "$1" -- sh -c 'cat /etc/ssh/ssh_host_*_key.pub' ;;
     *) printf 'unknown question: %s\n' "$2" >&2 && return 64 ;;

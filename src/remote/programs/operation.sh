@@ -28,6 +28,7 @@ download() { # URL ALGORITHM HEX PATH
     return 0
   fi
   rm -f "$part"
+  through_proxy
   (umask 022 && exec wget --progress=dot:mega --tries=5 --waitretry=5 --timeout=30 -O "$part" -- "$1" 8>&-)
   code=$?
   if [ $code -ne 0 ]; then
@@ -40,6 +41,12 @@ download() { # URL ALGORITHM HEX PATH
     return 65
   fi
   sync "$part" && mv -f "$part" "$file" && sync "${file%/*}"
+}
+
+# As Proxmox itself downloads: through the datacenter's proxy, if it has one.
+through_proxy() {
+  proxy=$(sed -n 's/^http_proxy:[[:space:]]*//p' "$ROOT/etc/pve/datacenter.cfg" 2>/dev/null | head -n 1)
+  [ -z "$proxy" ] || export http_proxy="$proxy" https_proxy="$proxy"
 }
 
 # Connects as soon as the socket is there, so that nothing QEMU sends is lost, and for as long as the bake lasts. The log

@@ -132,8 +132,8 @@ async fn probe(
     let Ok(_turn) = turn.acquire_owned().await else { return };
     let id = vmid.to_string();
     let argv: Vec<&str> = match ask {
-        AgentAsk::Ping => vec!["qm", "agent", &id, "ping"],
-        AgentAsk::Interfaces => vec!["qm", "agent", &id, "network-get-interfaces"],
+        AgentAsk::Ping => vec!["qm", "guest", "cmd", &id, "ping"],
+        AgentAsk::Interfaces => vec!["qm", "guest", "cmd", &id, "network-get-interfaces"],
         AgentAsk::CloudInit => vec!["qm", "guest", "exec", &id, "--", "cloud-init", "status", "--format", "json"],
         AgentAsk::HostKeys => vec!["qm", "guest", "exec", &id, "--", "sh", "-c", "cat /etc/ssh/ssh_host_*_key.pub"],
     };
