@@ -13,7 +13,7 @@ use super::sources::{Source, Work};
 use super::steps::{Graph, Lane, estimate};
 use super::survey::{Found, Survey};
 use super::templates::SlotState;
-use super::{changes, template_steps};
+use super::{changes, leftovers, template_steps};
 
 pub(crate) struct Decisions<'a> {
     pub(crate) fates: BTreeMap<MachineId, Fate<'a>>,
@@ -25,6 +25,8 @@ pub(crate) struct Decisions<'a> {
     pub(crate) vmids: BTreeMap<MachineId, Vmid>,
     /// Templates of ours that go, and why.
     pub(crate) doomed_templates: Vec<(Found<'a>, String)>,
+    /// Templates of ours that stay, with an image file that goes.
+    pub(crate) left_images: Vec<Found<'a>>,
 }
 
 impl<'a> Decisions<'a> {
@@ -43,6 +45,7 @@ impl<'a> Decisions<'a> {
 pub(crate) fn changes(survey: &Survey<'_>, decisions: &Decisions<'_>) -> Vec<Change> {
     let mut all: Vec<Change> =
         decisions.sources.values().filter_map(|source| changes::template(survey, source)).collect();
+    all.extend(decisions.left_images.iter().filter_map(|found| changes::image_left(survey, found)));
     for (id, fate) in &decisions.fates {
         all.extend(machine_change(survey, decisions, id, fate));
     }
@@ -97,7 +100,11 @@ pub(crate) fn steps(survey: &Survey<'_>, decisions: &Decisions<'_>) -> Vec<crate
     }
     order.remove();
     for (found, _) in &decisions.doomed_templates {
-        template_steps::destroy_template(found, survey, &[], &mut order.graph);
+        let gone = template_steps::destroy_template(found, survey, &[], &mut order.graph);
+        leftovers::remove(survey, found, &[gone], &mut order.graph);
+    }
+    for found in &decisions.left_images {
+        leftovers::remove(survey, found, &[], &mut order.graph);
     }
     order.graph.finish()
 }

@@ -173,9 +173,19 @@ pub(crate) fn template(survey: &Survey<'_>, source: &Source<'_>) -> Option<Chang
 }
 
 pub(crate) fn template_deleted(survey: &Survey<'_>, found: &Found<'_>, reason: &str) -> Option<Change> {
+    standing_template(survey, found, ChangeAction::Delete, reason)
+}
+
+/// Only its image file goes.
+pub(crate) fn image_left(survey: &Survey<'_>, found: &Found<'_>) -> Option<Change> {
+    let reason = "an earlier run left its image file on the node; the file is removed";
+    standing_template(survey, found, ChangeAction::Resume, reason)
+}
+
+fn standing_template(survey: &Survey<'_>, found: &Found<'_>, action: ChangeAction, reason: &str) -> Option<Change> {
     Some(Change {
         target: Target::Template { name: found.vm.name().unwrap_or(&survey.desired.template.name).to_owned() },
-        action: ChangeAction::Delete,
+        action,
         reason: reason.to_owned(),
         node: found.node?.clone(),
         realm: found.realm_id.clone(),

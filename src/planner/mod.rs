@@ -24,6 +24,7 @@ mod existing;
 pub mod explain;
 mod fields;
 mod hazards;
+mod leftovers;
 mod machine_steps;
 mod notes;
 mod packing;
@@ -82,6 +83,7 @@ pub fn plan(desired: &Desired, observed: &Observed, options: &PlanOptions) -> Pl
     let sources = sources::sources(&survey, &slots, &fates, &choices);
     let source_of = slots.iter().map(|(node, slot)| (node.clone(), slot.node.clone())).collect();
     let doomed_templates = removal::templates(&survey, &sources);
+    let left_images = leftovers::images(&survey, &sources, &doomed_templates);
 
     checks::template_ids(&slots, &fates, &mut report);
     checks::plan(&survey, &slots, &fates, &removals.doomed, &sources, &choices, &mut report);
@@ -92,7 +94,8 @@ pub fn plan(desired: &Desired, observed: &Observed, options: &PlanOptions) -> Pl
     }
     let hazards = hazards::hazards(&survey, &fates, &removals.doomed);
     let nodes = table::nodes(&survey, &rooms, &stores, &removals.doomed);
-    let decisions = assemble::Decisions { fates, removals, sources, source_of, choices, vmids, doomed_templates };
+    let decisions =
+        assemble::Decisions { fates, removals, sources, source_of, choices, vmids, doomed_templates, left_images };
     let (checks, notes) = report.finish();
     Plan {
         cluster: desired.cluster.clone(),

@@ -13,13 +13,17 @@ use pvekube::sandbox::fs::Fs;
 use pvekube::sandbox::guest::hypervisor::Hypervisor;
 use pvekube::sandbox::image_server::{self, Server};
 use pvekube::sandbox::leases;
+use pvekube::sandbox::power;
+use pvekube::sandbox::process::{Captured, Process};
 use pvekube::sandbox::programs;
+use pvekube::sandbox::remote::{Links, Operations};
+use pvekube::sandbox::tools;
 use pvekube::sandbox::world::{NodeSpec, PveVersion, RealmSpec, StorageKind, StorageSpec, Topology, World};
 
-use super::sshd::{Node, make_key, user};
+use super::sshd::{Node, all_processes, make_key, program, signal, user};
 
 /// How many times faster than life the nodes work.
-const SPEED: f64 = 12.0;
+const SPEED: f64 = 30.0;
 /// The guests' network: all of it belongs to this (namespaced) machine.
 const GUESTS: &str = "10.77.0";
 const PVEKUBE: &str = env!("CARGO_BIN_EXE_pvekube");
@@ -27,24 +31,37 @@ const PVEKUBE: &str = env!("CARGO_BIN_EXE_pvekube");
 const ORIGINAL: &str = include_str!("../fixtures/original/config.yaml");
 
 /// Runs a test by its name in namespaces of its own: networks are its own, and whatever it starts ends with it.
-pub fn in_own_namespaces(test: &str, body: impl FnOnce()) {
+pub fn in_own_namespaces(test: &str, body: fn()) {
+    each_in_own_namespaces(test, &[("alone", body)]);
+}
+
+/// As `in_own_namespaces`, for several at once: they wait more than they work.
+pub fn each_in_own_namespaces(test: &str, bodies: &[(&str, fn())]) {
     const INSIDE: &str = "PVEKUBE_E2E_INSIDE";
-    if std::env::var_os(INSIDE).is_some() {
-        return body();
+    if let Ok(name) = std::env::var(INSIDE) {
+        return bodies.iter().filter(|(body, _)| *body == name).for_each(|(_, body)| body());
     }
+    let failed: Vec<&str> = std::thread::scope(|scope| {
+        let names = bodies.iter().map(|(name, _)| *name);
+        let runs: Vec<_> = names.map(|name| (name, scope.spawn(move || namespaced(test, INSIDE, name)))).collect();
+        runs.into_iter().filter_map(|(name, run)| (!run.join().unwrap()).then_some(name)).collect()
+    });
+    assert!(failed.is_empty(), "{test} failed ({}); see above", failed.join(", "));
+}
+
+/// Whether it passed.
+fn namespaced(test: &str, variable: &str, name: &str) -> bool {
     let script = format!("ip link set lo up && ip route add local {GUESTS}.0/24 dev lo && exec \"$@\"");
-    let root = user() == "root";
     // A user without root gets a user namespace, in which the network can be set up and the own sshd can run.
-    let own_user: &[&str] = if root { &[] } else { &["--user", "--map-current-user", "--keep-caps"] };
+    let own_user: &[&str] = if user() == "root" { &[] } else { &["--user", "--map-current-user", "--keep-caps"] };
     let status = Command::new("unshare")
         .args(own_user)
         .args(["--net", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c", &script, "sh"])
         .arg(std::env::current_exe().unwrap())
         .args(["--exact", test, "--nocapture", "--test-threads=1"])
-        .env(INSIDE, "1")
-        .status()
-        .expect("unshare (util-linux) and ip (iproute2) are needed: tests/run installs them");
-    assert!(status.success(), "{test} failed; see above");
+        .env(variable, name)
+        .status();
+    status.expect("unshare (util-linux) and ip (iproute2) are needed: tests/run installs them").success()
 }
 
 /// One PVE cluster, or each node on its own.
@@ -116,6 +133,7 @@ impl Lab {
         let lab = Self { nodes, images: image_server::serve("127.0.0.1:0").unwrap(), guests, dir };
         lab.write("ssh_config", &ssh_config);
         fs::create_dir_all(lab.path("home/.ssh")).unwrap();
+        fs::create_dir_all(lab.path("runtime")).unwrap();
         make_key(&lab.path("home/.ssh/pve.key"));
         lab.let_in();
         lab.write("config.yaml", &lab.config(hosts));
@@ -168,7 +186,8 @@ impl Lab {
             .current_dir(self.dir.path())
             .env_clear()
             .env("HOME", self.path("home"))
-            .env("PATH", std::env::var_os("PATH").unwrap())
+            .env("XDG_RUNTIME_DIR", self.path("runtime"))
+            .env("PATH", format!("{}:{}", self.path("bin").display(), std::env::var("PATH").unwrap()))
             .env("COLUMNS", "120")
             .stdin(Stdio::null());
         command
@@ -186,6 +205,53 @@ impl Lab {
         }
         found
     }
+
+    /// A dead connection is noticed after some 4 s instead of 60 s: the first of equal options holds.
+    pub fn notice_dead_connections_soon(&self) {
+        fs::create_dir_all(self.path("bin")).unwrap();
+        program(&self.path("bin/ssh"), "#!/bin/sh\nexec /usr/bin/ssh -o ServerAliveInterval=1 \"$@\"\n");
+    }
+
+    /// Volumes on a node's `local-lvm`.
+    pub fn volumes(&self, name: &str) -> Vec<String> {
+        let world = self.world();
+        let (captured, out) = Captured::new();
+        let (node, list) = (world.node(name).unwrap(), Process::new(["pvesm", "list", "local-lvm"], out));
+        assert_eq!(block_on(tools::run(&node, &list)), Some(0));
+        let text = String::from_utf8(captured.take().0).unwrap();
+        text.lines().skip(1).filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect()
+    }
+
+    /// Pulls a node's plug and puts it back: whatever ran there has ended, `/run` is empty, guests with `onboot` start.
+    pub fn lose_power(&mut self, name: &str) {
+        let world = self.world();
+        let simulated = world.node(name).unwrap();
+        let node = self.nodes.get_mut(name).unwrap();
+        node.kill();
+        for pid in all_processes().into_iter().filter(|pid| runs_on(*pid, &node.root, name)) {
+            signal("KILL", pid);
+        }
+        power::off(&simulated, &Operations::default(), &Links::default()).unwrap();
+        let _ = fs::remove_dir_all(node.root.join("gates"));
+        fs::create_dir_all(node.root.join("gates")).unwrap();
+        block_on(power::on(&simulated)).unwrap();
+        node.restart();
+    }
+
+    fn world(&self) -> Arc<World> {
+        programs::open(&self.path("world"), Path::new(PVEKUBE)).unwrap()
+    }
+}
+
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
+}
+
+/// Started by a session of this node's sshd, or one of its stand-ins.
+fn runs_on(pid: u32, root: &Path, name: &str) -> bool {
+    let read = |what| fs::read_to_string(format!("/proc/{pid}/{what}")).unwrap_or_default();
+    read("environ").contains(&format!("PVEKUBE_ROOT={}\0", root.display()))
+        || read("cmdline").contains("sandbox\0tool\0") && read("cmdline").contains(&format!("\0{name}\0"))
 }
 
 fn name_of(node: &Node) -> &str {

@@ -2,11 +2,14 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that can't set up its lab has failed")]
 
+mod gates;
+mod interruptions;
 mod lab;
+mod life;
 #[path = "../sshd/mod.rs"]
 mod sshd;
 
-use lab::{Lab, Shape, in_own_namespaces, said};
+use lab::{Lab, Shape, each_in_own_namespaces, in_own_namespaces, said};
 use sshd::eventually;
 
 /// The hosts of the original plan.
@@ -200,4 +203,18 @@ fn the_log_names_every_command_and_no_secret() {
         let line = refused.stderr.lines().find(|line| line.contains(" DEBUG ")).unwrap();
         assert!(line.contains("observe") && line.contains("accepts none of our keys"), "{line}");
     });
+}
+
+#[test]
+fn interrupted_at_every_command() {
+    each_in_own_namespaces(
+        "interrupted_at_every_command",
+        &[
+            ("killed", interruptions::killed_at_every_command),
+            ("dropped", interruptions::dropped_at_every_command),
+            ("frozen", interruptions::frozen_at_every_command),
+            ("power lost", interruptions::power_lost_at_every_command),
+            ("all power lost", interruptions::all_power_lost_at_every_command),
+        ],
+    );
 }

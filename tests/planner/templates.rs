@@ -319,3 +319,34 @@ fn a_bake_needs_its_snippets_storage_in_use_on_the_node() {
     assert!(refusal(|local| local.nodes = Some(["pve9".into()].into())).unwrap().contains("restricted to other nodes"));
     assert!(refusal(|local| local.path = None).unwrap().contains("storage local has no folder `snippets`"));
 }
+
+#[test]
+fn an_image_file_that_an_earlier_run_left_is_removed() {
+    let mut desired = with_machines(desired(2), 0, 0);
+    let mut observed = observed(2);
+    put_template(&mut observed, "pve1", 9000);
+    put_template(&mut observed, "pve2", 9001);
+    let image = observed.realms.values().flat_map(|realm| realm.guests.values());
+    let image = image.filter_map(|guest| guest.vm()?.mark()?.image).next().unwrap();
+    facts(&mut observed, "pve2").images.insert(image.clone(), 600 << 20);
+    let left = plan(&desired, &observed);
+    assert_eq!(lines(&left), ["resume ubuntu-2204-cloud-template pve2 9001"]);
+    assert!(
+        matches!(&left.steps[..], [Step { action: Action::RemoveImage { path }, .. }] if path.contains(image.as_str()))
+    );
+    // Somebody else works with it, or it is meant to stay.
+    let live = OperationSeen {
+        name: OperationName::new("other-100-fetch-0f"),
+        cluster: ClusterName::new("other"),
+        vmid: Vmid(100),
+        verb: "fetch".to_owned(),
+        live: true,
+        exit: None,
+        tail: Vec::new(),
+    };
+    facts(&mut observed, "pve2").operations.push(live);
+    assert!(!plan(&desired, &observed).has_changes());
+    facts(&mut observed, "pve2").operations.clear();
+    desired.template.keep_images = true;
+    assert!(!plan(&desired, &observed).has_changes());
+}

@@ -255,17 +255,29 @@ fn is_sshd(pid: u32) -> bool {
     fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.starts_with("sshd"))
 }
 
+pub fn all_processes() -> Vec<u32> {
+    fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect()
+}
+
+/// Live processes by the name of their program.
+pub fn processes(name: &str) -> Vec<u32> {
+    let stat = |pid: &u32| fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let is_it = |pid: &u32| stat(pid).contains(&format!(" ({name}) ")) && !stat(pid).contains(") Z ");
+    all_processes().into_iter().filter(is_it).collect()
+}
+
 /// Live children of a process.
 pub fn children(parent: u32) -> Vec<u32> {
     let stat = |pid: u32| fs::read_to_string(format!("/proc/{pid}/stat")).ok();
-    let pids = fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
-    pids.filter(|pid| {
-        stat(*pid).is_some_and(|stat| {
-            let mut fields = stat.rsplit_once(") ").map_or("", |(_, rest)| rest).split(' ');
-            fields.next().is_some_and(|state| state != "Z") && fields.next() == Some(&parent.to_string())
+    all_processes()
+        .into_iter()
+        .filter(|pid| {
+            stat(*pid).is_some_and(|stat| {
+                let mut fields = stat.rsplit_once(") ").map_or("", |(_, rest)| rest).split(' ');
+                fields.next().is_some_and(|state| state != "Z") && fields.next() == Some(&parent.to_string())
+            })
         })
-    })
-    .collect()
+        .collect()
 }
 
 /// As `eventually`, for what needs this task's runtime to go on.

@@ -1,0 +1,50 @@
+//! Image files that a template of ours no longer needs: an earlier run was cut off after the conversion, or kept them.
+
+use std::collections::BTreeMap;
+
+use crate::model::ids::{ImageDigest, NodeName};
+use crate::model::plan::{Action, StepId};
+
+use super::sources::{Source, Work};
+use super::steps::{Graph, Lane, estimate};
+use super::survey::{Found, Survey};
+use super::template_steps;
+
+/// The image that this template was made from, if its file still lies on the node and nothing there needs it.
+pub(crate) fn image<'f>(survey: &Survey<'_>, found: &'f Found<'_>) -> Option<&'f ImageDigest> {
+    let facts = survey.site(found.node?)?.facts?;
+    let image = found.mark.image.as_ref().filter(|image| facts.images.contains_key(*image))?;
+    // An apply of another cluster may be about to import the same file.
+    let wanted = |verb: &str| matches!(verb, "fetch" | "create" | "import");
+    let in_use = facts.operations.iter().any(|operation| operation.live && wanted(&operation.verb));
+    (!survey.desired.template.keep_images && !in_use).then_some(image)
+}
+
+/// Finished templates that stay as they are and whose image file goes.
+pub(crate) fn images<'a>(
+    survey: &Survey<'a>,
+    sources: &BTreeMap<NodeName, Source<'a>>,
+    doomed: &[(Found<'a>, String)],
+) -> Vec<Found<'a>> {
+    let mut seen: Vec<(&NodeName, ImageDigest)> = Vec::new();
+    let mut left = Vec::new();
+    for found in survey.templates.iter().filter(|_| survey.options.only.is_empty()) {
+        let (Some(node), Some(image)) = (found.node, image(survey, found)) else { continue };
+        let worked_on = sources.get(node).is_some_and(|source| !matches!(source.work, Work::Use));
+        let goes = doomed.iter().any(|(other, _)| other.vmid() == found.vmid() && other.node == found.node);
+        let entry = (node, image.clone());
+        if !worked_on && !goes && !seen.contains(&entry) {
+            seen.push(entry);
+            left.push(found.clone());
+        }
+    }
+    left
+}
+
+pub(crate) fn remove(survey: &Survey<'_>, found: &Found<'_>, needs: &[StepId], graph: &mut Graph) {
+    let (Some(node), Some(image)) = (found.node, image(survey, found)) else { return };
+    let lane =
+        Lane { node: node.clone(), subject: template_steps::target(survey), vmid: found.vmid(), disruption: None };
+    let remove = Action::RemoveImage { path: template_steps::image_path(image) };
+    graph.add(&lane, remove, needs, estimate::REMOVE);
+}

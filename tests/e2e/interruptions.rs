@@ -1,0 +1,196 @@
+//! Every command of a machine's life, interrupted in every way; the next apply (or the same one) makes good.
+
+use std::fs;
+use std::process::{Child, Stdio};
+
+use super::gates::{self, Gate};
+use super::lab::{Lab, Shape};
+use super::life::{CHANGE, MAKE, Phase, Point, REMOVE, nothing_is_left};
+use super::sshd::eventually;
+
+const PHASES: [Phase; 3] = [MAKE, CHANGE, REMOVE];
+
+/// A lab with one node whose commands can be held back.
+struct Life {
+    lab: Lab,
+    runs: usize,
+    /// Which change is asked for.
+    time: u64,
+}
+
+/// A running apply.
+struct Apply {
+    child: Child,
+    log: std::path::PathBuf,
+}
+
+impl Apply {
+    fn said(&self) -> String {
+        fs::read_to_string(&self.log).unwrap()
+    }
+
+    #[track_caller]
+    fn wait_until_said(&self, text: &str) {
+        eventually(&format!("it says `{text}`: {}", self.log.display()), || self.said().contains(text));
+    }
+
+    fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// How it ended.
+    fn wait(&mut self) -> Option<i32> {
+        self.child.wait().unwrap().code()
+    }
+}
+
+impl Life {
+    fn new() -> Self {
+        let lab = Lab::new(Shape::Cluster, &["pve1.lan"]);
+        gates::install(&lab.nodes["pve1"].root);
+        Self { lab, runs: 0, time: 0 }
+    }
+
+    fn arm(&self, point: &Point) -> Gate {
+        Gate::arm(&self.lab.nodes["pve1"].root, point.when, point.command)
+    }
+
+    fn apply(&mut self, phase: &Phase) -> Apply {
+        self.lab.write("cluster.yaml", &phase.manifest(self.time));
+        self.runs += 1;
+        let log = self.lab.path(&format!("run-{}", self.runs));
+        let file = fs::File::create(&log).unwrap();
+        let mut command = self.lab.command(phase.words);
+        let child = command.stdout(file.try_clone().unwrap()).stderr(file).stdin(Stdio::null()).spawn().unwrap();
+        Apply { child, log }
+    }
+
+    /// One that nothing befalls; what it says in the end.
+    fn apply_in_peace(&mut self, phase: &Phase) -> String {
+        let mut apply = self.apply(phase);
+        let exit = apply.wait();
+        assert_eq!(exit, Some(0), "{}", apply.said());
+        apply.said()
+    }
+}
+
+/// `kill -9` of pvekube at every command: the next apply attaches to what still runs and goes on from there.
+pub fn killed_at_every_command() {
+    let mut life = Life::new();
+    for phase in &PHASES {
+        let mut before: Option<(&Point, Gate)> = None;
+        // Whoever attaches to a start plans anew, and the machine runs: its readiness is not waited for again.
+        let is_asked = |point: &&Point| !point.command.starts_with("qm agent");
+        for point in phase.commands().into_iter().filter(is_asked) {
+            let gate = life.arm(point);
+            let mut apply = life.apply(phase);
+            resume(&apply, before.take());
+            gate.wait_until_held_by(&apply);
+            apply.kill();
+            before = Some((point, gate));
+        }
+        let mut apply = life.apply(phase);
+        resume(&apply, before.take());
+        assert_eq!(apply.wait(), Some(0), "{}", apply.said());
+        nothing_is_left(&life.lab, phase.vms);
+    }
+}
+
+/// The command that the killed apply had started goes on as soon as the next one has found it.
+fn resume(apply: &Apply, before: Option<(&Point, Gate)>) {
+    let Some((point, gate)) = before else { return };
+    if !point.operation.is_empty() {
+        apply.wait_until_said(&format!("{} still running, attaching", point.operation));
+    }
+    gate.release();
+}
+
+/// The connection drops at every command, and the same apply comes through.
+pub fn dropped_at_every_command() {
+    cut_at_every_command(|life| life.lab.nodes["pve1"].kill_sessions());
+}
+
+/// The connection freezes at every command: nothing is refused, nothing answers. The same apply comes through.
+pub fn frozen_at_every_command() {
+    cut_at_every_command(|life| life.lab.nodes["pve1"].freeze_sessions(true));
+}
+
+fn cut_at_every_command(cut: impl Fn(&Life)) {
+    let mut life = Life::new();
+    life.lab.notice_dead_connections_soon();
+    for phase in &PHASES {
+        // All at once: a template's last command and the first clone run side by side.
+        let gates: Vec<Gate> = phase.commands().into_iter().map(|point| life.arm(point)).collect();
+        let mut apply = life.apply(phase);
+        for gate in gates {
+            gate.wait_until_held_by(&apply);
+            let connections = life.lab.nodes["pve1"].connections();
+            cut(&life);
+            eventually("it connects again", || life.lab.nodes["pve1"].connections() > connections);
+            gate.release();
+        }
+        assert_eq!(apply.wait(), Some(0), "{}", apply.said());
+        nothing_is_left(&life.lab, phase.vms);
+    }
+}
+
+/// The node loses its power at every command: operations die, `/run` is empty, guests are off until it is back. An apply
+/// whose step came through all the same goes on; another cleans up, fails, and the next one goes on from there.
+pub fn power_lost_at_every_command() {
+    let mut life = Life::new();
+    for phase in &PHASES {
+        let mut apply = life.apply(phase);
+        for point in phase.points {
+            let gate = life.arm(point);
+            if !gate.is_held_before_its_end(&mut apply) {
+                life.time += 1;
+                apply = life.apply(phase);
+                gate.wait_until_held_by(&apply);
+            }
+            life.lab.lose_power("pve1");
+        }
+        if apply.wait() != Some(0) {
+            life.apply_in_peace(phase);
+        }
+        nothing_is_left(&life.lab, phase.vms);
+    }
+}
+
+/// Node and pvekube lose their power together, at every command: the next apply says what it found half-made.
+pub fn all_power_lost_at_every_command() {
+    let mut life = Life::new();
+    for phase in &PHASES {
+        let mut found = "";
+        for point in phase.points {
+            let gate = life.arm(point);
+            life.time += 1;
+            let mut apply = life.apply(phase);
+            gate.wait_until_held_by(&apply);
+            assert!(apply.said().contains(found), "not said: {found}\n{}", apply.said());
+            apply.kill();
+            life.lab.lose_power("pve1");
+            found = point.after_power_loss;
+        }
+        let said = life.apply_in_peace(phase);
+        assert!(said.contains(found), "not said: {found}\n{said}");
+        nothing_is_left(&life.lab, phase.vms);
+    }
+}
+
+impl Gate {
+    /// False when the apply ends without coming here.
+    fn is_held_before_its_end(&self, apply: &mut Apply) -> bool {
+        eventually("the next command, or the end", || self.is_held() || apply.child.try_wait().unwrap().is_some());
+        self.is_held()
+    }
+
+    /// Until it is held; what the apply says if it ends before.
+    fn wait_until_held_by(&self, apply: &Apply) {
+        let begun = std::time::Instant::now();
+        while !self.is_held() {
+            assert!(begun.elapsed().as_secs() < 40, "{self:?} is never reached:\n{}", apply.said());
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+    }
+}
