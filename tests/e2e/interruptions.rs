@@ -131,6 +131,8 @@ fn cut_at_every_command(cut: impl Fn(&Life)) {
             gate.release();
         }
         assert_eq!(apply.wait(), Some(0), "{}", apply.said());
+        // What a frozen connection held would find out by its own patience, within a minute.
+        life.lab.nodes["pve1"].kill_sessions();
         nothing_is_left(&life.lab, phase.vms);
     }
 }
