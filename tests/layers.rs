@@ -63,8 +63,7 @@ const IMPURE: &[(&str, &str)] = &[
 ];
 
 /// Words that only one layer may contain.
-const ONLY_IN: &[(&str, &str)] =
-    &[("openssh::", "remote"), ("ureq::", "image"), ("indicatif::", "ui"), ("clap::", "cli commands main")];
+const ONLY_IN: &[(&str, &str)] = &[("openssh::", "remote"), ("ureq::", "image"), ("clap::", "cli commands main")];
 
 fn sources() -> BTreeMap<PathBuf, String> {
     fn walk(dir: &Path, found: &mut BTreeMap<PathBuf, String>) {

@@ -4,23 +4,27 @@ use std::fs::OpenOptions;
 use std::path::Path;
 use std::sync::Mutex;
 
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
-use tracing_subscriber::{EnvFilter, Layer as _, fmt};
+use tracing_subscriber::{Layer as _, fmt};
 
 use crate::error::Fault;
 use crate::ui::Ui;
 
+/// What we log, as opposed to the libraries.
+const OURS: &str = "pvekube";
+
 /// `RUST_LOG` wins over `-v` for stderr; the file always gets everything of ours.
 pub fn start(ui: &Ui, verbose: u8, file: Option<&Path>) -> Result<(), Fault> {
     let ours = match verbose {
-        0 => "off",
-        1 => "pvekube=info",
-        _ => "pvekube=debug",
+        0 => LevelFilter::OFF,
+        1 => LevelFilter::INFO,
+        _ => LevelFilter::DEBUG,
     };
     let filter = match std::env::var_os("RUST_LOG").filter(|text| !text.is_empty()) {
-        None => EnvFilter::new(ours),
-        Some(text) => EnvFilter::try_new(text.to_string_lossy()).map_err(|error| {
+        None => Targets::new().with_target(OURS, ours),
+        Some(text) => text.to_string_lossy().parse::<Targets>().map_err(|error| {
             Fault::new(
                 "rust-log",
                 format!("RUST_LOG={}: {error}", text.to_string_lossy().escape_debug()),
@@ -44,7 +48,7 @@ pub fn start(ui: &Ui, verbose: u8, file: Option<&Path>) -> Result<(), Fault> {
                 )
             })?;
             let layer = fmt::layer().with_writer(Mutex::new(file)).with_ansi(false).with_target(false);
-            Some(layer.with_filter(EnvFilter::new("pvekube=debug")))
+            Some(layer.with_filter(Targets::new().with_target(OURS, LevelFilter::DEBUG)))
         }
     };
     // A second start in one process (tests) keeps the first log.
