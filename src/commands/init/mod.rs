@@ -8,9 +8,10 @@ use super::session::Session;
 use super::{Stop, files, look, session};
 use crate::cli::{Global, Init as Args};
 use crate::error::{Exit, Fault};
-use crate::input::{self, SourceFile};
+use crate::input::{self, Loaded, SourceFile};
 use crate::model::observed::{NodeFacts, NodeState, Observed, Realm};
 use crate::remote::Remote as _;
+use crate::render::line::printable;
 use crate::ui::Ui;
 use text::{Facts, Node};
 
@@ -40,7 +41,8 @@ pub async fn run(ui: &Ui, global: &Global, args: &Args) -> Result<Exit, Stop> {
     fill(&mut facts, args, &observed?, &session)?;
     let (config, manifest) = (text::config(&facts), text::manifest(&facts));
     // What is written must be what the next command accepts.
-    input::parse(&source(&config_path, &config), &source(&manifest_path, &manifest), &input::Env::current())?;
+    let loaded =
+        input::parse(&source(&config_path, &config), &source(&manifest_path, &manifest), &input::Env::current())?;
     files::write_atomically(&config_path, config.as_bytes(), files::Readers::Everybody)?;
     files::write_atomically(&manifest_path, manifest.as_bytes(), files::Readers::Everybody)?;
     ui.data(&format!(
@@ -48,7 +50,23 @@ pub async fn run(ui: &Ui, global: &Global, args: &Args) -> Result<Exit, Stop> {
         config_path.display(),
         manifest_path.display()
     ))?;
+    if facts.nodes.len() > 1 {
+        look_again(ui, global, loaded).await?;
+    }
     Ok(Exit::Success)
+}
+
+/// The other members of the cluster may know us not, or we their host keys: better said now than by the first plan.
+async fn look_again(ui: &Ui, global: &Global, loaded: Loaded) -> Result<(), Stop> {
+    let session = session::with(global, loaded)?;
+    let observed = look::look(ui, &session).await;
+    session.nodes.close().await;
+    for (name, state) in &observed?.nodes {
+        if let NodeState::Silent(silence) = state {
+            ui.talk(&format!("Before the first plan, {name}: {}", printable(&silence.hint)));
+        }
+    }
+    Ok(())
 }
 
 fn source(path: &Path, text: &str) -> SourceFile {
@@ -74,7 +92,7 @@ fn asked(ui: &Ui, args: &Args) -> Result<Facts, Stop> {
     }
     let public_key = public_key(ui, args)?;
     Ok(Facts {
-        nodes: vec![Node { name: "first".to_owned(), host: host.to_owned(), port }],
+        nodes: vec![Node { name: String::new(), host: host.to_owned(), port }],
         ssh_user: user.to_owned(),
         private_key: args.key.as_ref().map(|path| path.display().to_string()),
         accept_new_host_keys: args.accept_new_host_keys,

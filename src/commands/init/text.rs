@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 /// An entry of `proxmox_nodes`.
 pub struct Node {
+    /// Empty: what the config makes of the host.
     pub name: String,
     pub host: String,
     /// `None`: what ssh itself would use.
@@ -37,8 +38,9 @@ pub fn config(facts: &Facts) -> String {
         "# Where and how: nodes, SSH, template, sizes. Every key: docs/config.md; schema: pvekube schema config\nproxmox_nodes:\n",
     );
     for Node { name, host, port } in &facts.nodes {
-        let port = port.map_or(String::new(), |port| format!("port: {port}, "));
-        let _ = writeln!(text, "  - {{host: {}, {port}name: {}}}", quoted(host), quoted(name));
+        let port = port.map_or(String::new(), |port| format!(", port: {port}"));
+        let name = if name.is_empty() { String::new() } else { format!(", name: {}", quoted(name)) };
+        let _ = writeln!(text, "  - {{host: {}{port}{name}}}", quoted(host));
     }
     let _ = writeln!(text, "ssh_user: {}", quoted(&facts.ssh_user));
     match &facts.private_key {

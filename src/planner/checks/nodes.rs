@@ -2,7 +2,7 @@
 
 use crate::model::desired::{Desired, Download};
 use crate::model::ids::StorageName;
-use crate::model::observed::{NodeFacts, Observed, StorageDef, Upstream};
+use crate::model::observed::{NodeFacts, NodeState, Observed, StorageDef, Upstream};
 use crate::model::plan::Check;
 
 use crate::planner::capacity::gib;
@@ -193,9 +193,11 @@ pub(crate) fn nodes(survey: &Survey<'_>, report: &mut Report) {
 
 fn silent(survey: &Survey<'_>, site: &Site<'_>, report: &mut Report) {
     let name = &site.target.name;
-    let reason = match survey.observed.nodes.get(name) {
-        Some(crate::model::observed::NodeState::Silent(silence)) => silence.reason.as_str(),
-        Some(crate::model::observed::NodeState::Answered(_)) | None => "it was not asked",
+    // Why it is silent says what to do about it: a host key that is not known is no node that is down.
+    let (reason, hint) = match survey.observed.nodes.get(name) {
+        Some(NodeState::Silent(silence)) => (silence.reason.as_str(), silence.hint.clone()),
+        Some(NodeState::Answered(_)) | None => ("it was not asked", String::new()),
     };
-    report.unknown("node-silent", name, format!("no answer: {reason}"), unknown::bring_back(name), None);
+    let hint = if hint.is_empty() { unknown::bring_back(name) } else { hint };
+    report.unknown("node-silent", name, format!("no answer: {reason}"), hint, None);
 }
