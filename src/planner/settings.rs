@@ -114,12 +114,19 @@ fn template_tags(desired: &Desired) -> BTreeSet<String> {
     BTreeSet::from(["pvekube".to_owned(), desired.cluster.as_str().to_lowercase()])
 }
 
+/// Where the cloud-init drive is. A q35 has AHCI in place of IDE, for which some cloud kernels (Debian's) have no driver: there
+/// it goes to the controller that the boot disk is on, too. Elsewhere IDE is seen by all, and `ide2` is copied before `scsi0`,
+/// so that a clone has its mark at once (Qemu.pm `clone_vm`).
+fn cloud_init_key(machine: &str) -> &'static str {
+    if machine.contains("q35") { "scsi1" } else { "ide2" }
+}
+
 /// The drives that come after the import: cloud-init, boot order, and UEFI's variables where it is UEFI.
 pub(crate) fn template_drives(desired: &Desired) -> Settings {
     let storage = &desired.template.storage;
     let mut settings = Settings::from([
         ("boot".to_owned(), text(format!("order={BOOT_DISK}"))),
-        ("ide2".to_owned(), text(format!("{storage}:cloudinit"))),
+        (cloud_init_key(&desired.template.machine).to_owned(), text(format!("{storage}:cloudinit"))),
     ]);
     if desired.template.bios == "ovmf" {
         settings.insert("efidisk0".to_owned(), text(format!("{storage}:0,efitype=4m,pre-enrolled-keys=0")));

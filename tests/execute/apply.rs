@@ -68,9 +68,10 @@ async fn on_shared_storage_one_template_serves_all_nodes() {
 #[tokio::test(start_paused = true)]
 async fn every_kind_of_storage_holds_machines_after_one_apply() {
     for kind in [StorageKind::Dir, StorageKind::Nfs, StorageKind::Lvm, StorageKind::Lvmthin, StorageKind::Zfspool] {
-        for bios in ["seabios", "ovmf"] {
+        for (bios, machine) in [("seabios", "i440fx"), ("ovmf", "q35")] {
             let mut cluster = Cluster::on(kind, ONE_WORKER);
             cluster.desired.template.bios = bios.to_owned();
+            cluster.desired.template.machine = machine.to_owned();
             let applied = cluster.apply().await;
             assert!(applied.outcome.is_success(), "{kind:?} {bios}: {}", applied.failures());
             let (plan, _) = cluster.plan().await;

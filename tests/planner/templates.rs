@@ -95,6 +95,22 @@ fn an_unmarked_template_boots_from_what_it_has_and_must_have_a_cloud_init_drive(
 }
 
 #[test]
+fn the_cloud_init_drive_is_where_every_kernel_sees_it() {
+    for (machine, key) in [("i440fx", "ide2"), ("q35", "scsi1"), ("pc-q35-9.0", "scsi1"), ("pc-i440fx-9.0", "ide2")] {
+        let mut desired = one_worker(1);
+        desired.template.machine = machine.to_owned();
+        let plan = plan(&desired, &observed(1));
+        let drives = plan.steps.iter().find_map(|step| match &step.action {
+            Action::Set { set, .. } if set.contains_key("boot") => Some(set.clone()),
+            _ => None,
+        });
+        let drives = drives.unwrap();
+        assert_eq!(drives.get(key), Some(&Setting::Text("local-lvm:cloudinit".into())), "{machine}");
+        assert_eq!(drives.get("boot"), Some(&Setting::Text("order=scsi0".into())));
+    }
+}
+
+#[test]
 fn a_foreign_vm_with_the_template_id_is_a_problem() {
     let mut observed = observed(1);
     foreign(&mut observed, "pve1", 9000, "database");
