@@ -22,6 +22,31 @@ pub async fn unlock_backup(node: &SandboxNode, vmid: u32) {
     }
 }
 
+/// What the plan's note asks the operator for: a config that is nothing but its lock, which nobody can tell the owner of, and
+/// its volumes.
+pub async fn clear_leftovers(world: &Arc<World>) {
+    for node in world.nodes() {
+        for (vmid, owner, _) in node.guests() {
+            let bytes = node.read(&node.conf_path(vmid)).unwrap_or_default();
+            let is_only_lock = conf::parse(&bytes).is_ok_and(|config| config.only_lock().is_some());
+            if owner != node.name() || !is_only_lock {
+                continue;
+            }
+            let volumes = storage::all(&node).into_iter().flat_map(|storage| storage::list(&node, &storage));
+            let of_vm = |id: &str| id.contains(&format!("vm-{vmid}-"));
+            let volumes: Vec<String> = volumes.map(|(id, _)| id.to_string()).filter(|id| of_vm(id)).collect();
+            let vmid = vmid.to_string();
+            let first =
+                [["qm", "unlock", &vmid], ["qm", "destroy", &vmid]].map(|words| words.map(str::to_owned).to_vec());
+            let free = volumes.into_iter().map(|id| vec!["pvesm".to_owned(), "free".to_owned(), id]);
+            for argv in first.into_iter().chain(free) {
+                let (_, out) = Captured::new();
+                tools::run(&node, &Process::new(argv, out)).await;
+            }
+        }
+    }
+}
+
 pub fn complaints(world: &Arc<World>, desired: &Desired, watch: &Watch) -> Vec<String> {
     let mut found = Vec::new();
     let mut machines: BTreeMap<MachineId, Vec<u32>> = BTreeMap::new();

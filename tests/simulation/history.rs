@@ -291,6 +291,7 @@ async fn calm_down(stage: &Stage) {
             break;
         }
     }
+    ending::clear_leftovers(&stage.world).await;
     // An administrator's backup that was cut off is not ours to unlock.
     for view in crate::watch::realms(&stage.world) {
         for (vmid, owner, _) in crate::watch::marked(&view) {
