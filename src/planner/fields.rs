@@ -146,7 +146,7 @@ fn comment(key: &str, effect: Effect) -> Option<&'static str> {
     }
 }
 
-/// A config value for people: keys shortened, memory as a number.
+/// A config value for people: keys by fingerprint, memory as a number.
 pub(crate) fn shown_value(key: &str, value: &str) -> String {
     match key {
         "sshkeys" => shown_keys(&sshkeys::lines(value)),
@@ -174,15 +174,8 @@ pub(crate) fn shown_setting(key: &str, current: Option<&str>, wanted: &Setting) 
     }
 }
 
-/// One line a key: kind, the end of the key, its comment. Enough to tell keys apart, not to paste them.
+/// One line a key, by its fingerprint.
 fn shown_keys(keys: &BTreeSet<String>) -> String {
-    let line = |key: &String| {
-        let mut words = key.split_whitespace();
-        let kind = words.next().unwrap_or_default();
-        let body = words.next().unwrap_or_default();
-        let start = body.char_indices().rev().nth(7).map_or(0, |(at, _)| at);
-        let comment = words.collect::<Vec<_>>().join(" ");
-        format!("{kind} …{} {comment}", &body[start..]).trim_end().to_owned()
-    };
+    let line = |key: &String| sshkeys::label(key).unwrap_or_else(|| "(no public key)".to_owned());
     keys.iter().map(line).collect::<Vec<_>>().join("\n")
 }

@@ -1,9 +1,8 @@
 //! Values for people: sizes, times, keys by fingerprint, texts of several lines as a diff.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
-use sha2::{Digest as _, Sha256};
 use similar::TextDiff;
+
+use crate::pve::sshkeys;
 
 const GIB: f64 = 1_073_741_824.0;
 
@@ -74,41 +73,9 @@ pub fn count(number: usize, one: &str) -> String {
 
 /// What may be shown of a sensitive value: each public key as type, fingerprint and comment; anything else not at all.
 pub fn sensitive(value: &str) -> String {
-    let lines: Vec<String> = value.lines().map(str::trim).filter(|line| !line.is_empty()).map(key_label).collect();
-    lines.join("\n")
-}
-
-/// `ssh-ed25519 SHA256:n0mY… alice@laptop`, or `(sensitive value)` for what is no public key.
-fn key_label(line: &str) -> String {
-    let hidden = || "(sensitive value)".to_owned();
-    let words: Vec<&str> = line.split_whitespace().collect();
-    // Options may stand before the type (`from="10.0.0.0/8" ssh-rsa …`).
-    let Some(at) = words.iter().position(|word| is_key_type(word)) else {
-        return hidden();
-    };
-    let Some(body) = words.get(at + 1) else {
-        return hidden();
-    };
-    let fingerprint = if is_fingerprint(body) {
-        (*body).to_owned()
-    } else {
-        match STANDARD.decode(body) {
-            Ok(blob) => format!("SHA256:{}", STANDARD_NO_PAD.encode(Sha256::digest(blob))),
-            Err(_) => return hidden(),
-        }
-    };
-    let comment = words[at + 2..].join(" ");
-    format!("{} {fingerprint} {comment}", words[at]).trim_end().to_owned()
-}
-
-fn is_key_type(word: &str) -> bool {
-    ["ssh-", "ecdsa-sha2-", "sk-ssh-", "sk-ecdsa-"].iter().any(|prefix| word.starts_with(prefix))
-}
-
-/// `SHA256:` and 43 base64 digits, as `ssh-keygen -l` prints it.
-fn is_fingerprint(word: &str) -> bool {
-    word.strip_prefix("SHA256:")
-        .is_some_and(|rest| rest.len() == 43 && rest.bytes().all(|b| b.is_ascii_alphanumeric() || b"+/".contains(&b)))
+    let shown = |line: &str| sshkeys::label(line).unwrap_or_else(|| "(sensitive value)".to_owned());
+    let lines = value.lines().map(str::trim).filter(|line| !line.is_empty());
+    lines.map(shown).collect::<Vec<_>>().join("\n")
 }
 
 /// The lines of a unified diff, without its file headers: each begins with `+`, `-`, a space, or `@@` where lines are
