@@ -10,7 +10,7 @@ use super::capacity::{self, GIB, MIB, Room, Store, StoreKey, gib};
 use super::existing::Fate;
 use super::packing;
 use super::report::Report;
-use super::survey::{Site, Survey};
+use super::survey::{Found, Site, Survey};
 use super::templates::{Slot, SlotState};
 
 /// Nodes and stores as they fill up while the plan is made.
@@ -49,26 +49,36 @@ pub(crate) fn place<'a>(
     let mut later = Vec::new();
     for (id, fate) in fates.iter().filter(|(_, fate)| fate.is_made()) {
         let Some(machine) = survey.wanted.get(id) else { continue };
-        let home = fate.home();
-        if let Some(node) = &machine.node {
-            match board.refusal(machine, node) {
-                None => board.settle(machine, node, "pinned to it in the manifest".to_owned(), &mut choices),
-                Some(reason) => {
-                    let message = format!("{} is pinned to {node}, which can't take it: {reason}", machine.name);
-                    let hint = "pin it to another node, or make room there";
-                    report.fail("no-node-fits", &machine.name, message, hint, machine.place.as_ref());
-                }
-            }
-        } else if let Some(node) = home.filter(|node| board.refusal(machine, node).is_none()) {
-            board.settle(machine, node, "stays where it was".to_owned(), &mut choices);
-        } else {
+        let Some(node) = machine.node.as_ref().or(fate.home()) else {
             later.push(*machine);
+            continue;
+        };
+        // Its own room is its own again. Nobody else's: a destroy may fail, or come late.
+        let mut there = board.clone();
+        fate.remade().filter(|found| found.node == Some(node)).iter().for_each(|found| there.vacate(found));
+        match (there.refusal(machine, node), &machine.node) {
+            (None, pin) => {
+                board = there;
+                let why = if pin.is_some() { "pinned to it in the manifest" } else { "stays where it was" };
+                board.settle(machine, node, why.to_owned(), &mut choices);
+            }
+            (Some(_), None) => later.push(*machine),
+            (Some(reason), Some(_)) => {
+                let message = format!("{} is pinned to {node}, which can't take it: {reason}", machine.name);
+                let hint = "pin it to another node, or make room there";
+                report.fail("no-node-fits", &machine.name, message, hint, machine.place.as_ref());
+            }
         }
     }
-    let (board, chosen) = packing::pack(board, &later, report);
+    let (mut board, chosen) = packing::pack(board, &later, report);
     choices.extend(chosen);
     board.overcommit(report);
     board.growth(fates, report);
+    let moved = |(id, found): &(&MachineId, &Found<'_>)| {
+        choices.get(*id).is_some_and(|choice| found.node.is_some_and(|home| *home != choice.node))
+    };
+    let remade = fates.iter().filter_map(|(id, fate)| Some((id, fate.remade()?)));
+    remade.filter(moved).for_each(|(_, found)| board.vacate(found));
     (choices, board.rooms, board.stores)
 }
 
@@ -99,25 +109,27 @@ impl<'s, 'a> Board<'s, 'a> {
         board
     }
 
-    /// VMs of ours that stay: masters for the spread, growth of memory and disks. VMs to be made anew give their room back.
-    fn count_existing(&mut self, found: &super::survey::Found<'a>, fates: &BTreeMap<MachineId, Fate<'a>>) {
+    /// Takes a VM that is to be made anew out of the count of its node.
+    fn vacate(&mut self, found: &Found<'_>) {
+        let Some(room) = found.node.and_then(|node| self.rooms.get_mut(node)) else { return };
+        room.memory_used = room.memory_used.saturating_sub(capacity::vm_memory_bytes(found.config));
+        room.vms = room.vms.saturating_sub(1);
+        let Some(store) = room.store.as_ref().and_then(|key| self.stores.get_mut(key)) else { return };
+        let sizes: u64 = capacity::disks_on(found.config, &self.survey.desired.template.storage).sum();
+        store.used = if store.thin { store.used } else { store.used.saturating_sub(sizes) };
+        store.provisioned = store.provisioned.saturating_sub(sizes);
+    }
+
+    /// VMs of ours that stay: masters for the spread, growth of memory and disks.
+    fn count_existing(&mut self, found: &Found<'a>, fates: &BTreeMap<MachineId, Fate<'a>>) {
         let crate::model::mark::MarkSubject::Machine(id) = &found.mark.subject else { return };
         let Some(node) = found.node else { return };
         let fate = fates.get(id);
-        let room = self.rooms.get_mut(node);
-        let store = room.as_ref().and_then(|room| room.store.clone()).and_then(|key| self.stores.get_mut(&key));
         if fate.is_some_and(Fate::is_made) {
-            if let Some(room) = room {
-                room.memory_used = room.memory_used.saturating_sub(capacity::vm_memory_bytes(found.config));
-                room.vms = room.vms.saturating_sub(1);
-            }
-            if let Some(store) = store {
-                let sizes: u64 = capacity::disks_on(found.config, &self.survey.desired.template.storage).sum();
-                store.used = if store.thin { store.used } else { store.used.saturating_sub(sizes) };
-                store.provisioned = store.provisioned.saturating_sub(sizes);
-            }
             return;
         }
+        let room = self.rooms.get_mut(node);
+        let store = room.as_ref().and_then(|room| room.store.clone()).and_then(|key| self.stores.get_mut(&key));
         if id.pool.role() == Role::Master {
             *self.masters.entry(node.clone()).or_default() += 1;
         }

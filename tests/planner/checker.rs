@@ -159,11 +159,18 @@ fn count(case: &Case, plan: &Plan, guest: &Guest, node: &mut Node) {
         return;
     }
     if let Some(id) = &machine {
-        let replaced = |change: &Change| {
+        let replaced = |change: &&Change| {
             matches!(&change.target, Target::Machine { id: of, .. } if of == id)
                 && change.action == ChangeAction::Replace
         };
-        if plan.changes.iter().any(replaced) {
+        if let Some(change) = plan.changes.iter().find(replaced) {
+            // What leaves its node makes no room there for others.
+            let stays = case.observed.realms[&change.realm]
+                .members
+                .get(&vm.node)
+                .is_some_and(|m| m.node.as_ref() == Some(&change.node));
+            node.vms += i64::from(!stays);
+            node.memory += if stays { 0 } else { memory << 20 };
             return;
         }
         node.masters += i64::from(id.pool == Pool::Masters);

@@ -156,6 +156,26 @@ fn the_largest_go_first_where_the_manifests_order_does_not_fit() {
     assert!(notes(&refused, "largest-first").is_empty());
 }
 
+/// It leaves pve1 only when it is destroyed, which may fail: nobody is given its room before.
+#[test]
+fn a_replacement_that_moves_makes_no_room_for_others() {
+    let mut desired = with_machines(desired(2), 0, 2);
+    desired.machines[0].memory_mb = 50 * 1024;
+    let mut observed = observed(2);
+    put_machine(&mut observed, "pve1", 101, &desired.machines[0]);
+    desired.machines[0].node = Some("pve2".into());
+    desired.machines[1].memory_mb = 40 * 1024;
+    let plan = plan_with(&desired, &observed, |o| o.replace = ["k8s-worker-1".into()].into());
+    assert_eq!(failed(&plan), ["no-node-fits"]);
+    // Where it stays, its own room is its own.
+    desired.machines[0].node = None;
+    desired.machines[0].memory_mb = 60 * 1024;
+    desired.machines[1].memory_mb = 62 * 1024;
+    let plan = plan_with(&desired, &observed, |o| o.replace = ["k8s-worker-1".into()].into());
+    assert_eq!(failed(&plan), Vec::<&str>::new());
+    assert_eq!((why(&plan, "k8s-worker-1").0, why(&plan, "k8s-worker-2").0), ("pve1", "pve2"));
+}
+
 #[test]
 fn a_machine_that_outgrows_its_node_is_refused() {
     let mut desired = with_machines(desired(1), 0, 1);
