@@ -289,7 +289,7 @@ fn before(
     if config.is_some() && !makes && !ours && !raced {
         found.push(format!("I1: VM {vmid} is foreign"));
     }
-    // P14: whatever is created carries its mark from the first write on.
+    // P14: whatever is created gets its mark in the very command that creates it.
     if matches!(verb, "clone" | "create") {
         let told = option(argv, "--description").and_then(Mark::find);
         if told.is_none_or(|mark| mark.vmid.0 != vmid) {
