@@ -157,8 +157,12 @@ Examples:
     #[command(after_help = "Examples:\n  pvekube disown k8s-worker-3")]
     Disown(Disown),
     /// See who holds the apply lock
+    #[command(after_help = "Examples:\n  pvekube lock show")]
     Lock(LockVerb),
     /// The simulated nodes of --sandbox
+    #[command(
+        after_help = "Examples:\n  pvekube sandbox reset\n  pvekube sandbox reset DIR      those of --sandbox=DIR"
+    )]
     Sandbox(SandboxVerb),
     /// Print the JSON Schema of a file format
     #[command(after_help = "Examples:\n  pvekube schema cluster > cluster.schema.json")]
