@@ -28,8 +28,9 @@ pub(super) enum LockState {
     Stolen(Box<Failure>),
 }
 
-/// Seconds that a holder whose controller vanished may live on (design §6: 45 s patience), and a little.
-const HOLDER_PATIENCE_S: u32 = 60;
+/// Seconds that taking it again may wait on the node. Our own holder of before is ended there at once (`lock.sh`); anybody
+/// else's means that the lock is stolen, and waiting for its end would only hide that.
+const REGAIN_WAIT_S: u32 = 5;
 
 /// A node that answered a moment ago is tried this often again before the apply is refused.
 const FIRST_ATTEMPTS: u32 = 3;
@@ -113,7 +114,7 @@ pub(super) async fn keep<R: Remote>(
 }
 
 async fn regain<R: Remote>(remote: &R, node: &NodeName, ask: &LockAsk) -> Result<Lock, LockState> {
-    let ask = LockAsk { wait_s: HOLDER_PATIENCE_S, ..ask.clone() };
+    let ask = LockAsk { wait_s: REGAIN_WAIT_S, ..ask.clone() };
     let deadline = Instant::now() + PATIENCE;
     let mut attempt = 0;
     loop {

@@ -3,16 +3,17 @@
 //! The plan counts masters whose QEMU runs. Since then one may have failed; and when an earlier run was killed in the
 //! middle of a rolling reboot, the master that it had just started is not in service yet.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
 use super::agent::{self, Ping};
 use super::failure::{StepError, failure};
+use super::interrupt::{Interrupt, reached};
 use super::run::StepRun;
-use crate::model::ids::{NodeName, Role, Vmid};
+use crate::model::ids::{MachineName, NodeName, Role, Vmid};
 use crate::model::mark::MarkSubject;
-use crate::model::observed::Observed;
 use crate::model::plan::Target;
 use crate::remote::{AgentAsk, Remote};
 
@@ -29,11 +30,10 @@ impl<R: Remote> StepRun<R> {
         if !is_master || needed >= wanted || self.run.may_break_quorum {
             return Ok(());
         }
-        let others = self.other_masters(&self.run.observed);
         let deadline = Instant::now() + Duration::from_secs(u64::from(self.run.desired.readiness.timeout_s));
         loop {
             let mut up = 0;
-            for (node, vmid) in &others {
+            for (node, vmid) in self.other_masters().values() {
                 up += usize::from(self.is_in_service(node, *vmid).await);
             }
             // One that is down already takes nothing away.
@@ -47,23 +47,30 @@ impl<R: Remote> StepRun<R> {
                 return Err(failure("quorum-at-risk", summary, next).into());
             }
             self.progress("waits for the other masters", None);
-            sleep(LOOK).await;
+            tokio::select! {
+                () = sleep(LOOK) => {}
+                () = reached(&self.run.interrupt, Interrupt::Finish) => return Err(StepError::NotStarted),
+            }
         }
     }
 
-    /// Our cluster's other masters, each with the configured node that it is on.
-    fn other_masters(&self, observed: &Observed) -> Vec<(NodeName, Vmid)> {
-        let own = observed.facts(&self.step.node).map(|facts| &facts.realm);
-        let mut others = Vec::new();
-        for (realm_id, realm, vm, mark) in observed.managed(&self.run.cluster) {
+    /// Our cluster's other masters, each where it was when the plan was made, or where this run has made it (anew) since.
+    fn other_masters(&self) -> BTreeMap<MachineName, (NodeName, Vmid)> {
+        let mut masters = BTreeMap::new();
+        for (_, realm, vm, mark) in self.run.observed.managed(&self.run.cluster) {
             let MarkSubject::Machine(id) = mark.subject else { continue };
-            let itself = Some(realm_id) == own && vm.vmid == self.step.vmid;
             let node = realm.members.get(&vm.node).and_then(|member| member.node.clone());
-            if let (Role::Master, false, Some(node)) = (id.pool.role(), itself, node) {
-                others.push((node, vm.vmid));
+            if let (Role::Master, Some(node)) = (id.pool.role(), node) {
+                masters.insert(id.name(&self.run.cluster), (node, vm.vmid));
             }
         }
-        others
+        let wanted = self.run.desired.machines.iter().filter(|machine| machine.role == Role::Master);
+        let wanted: BTreeSet<&MachineName> = wanted.map(|machine| &machine.name).collect();
+        for made in self.run.machine_reports().into_iter().filter(|report| wanted.contains(&report.name)) {
+            masters.insert(made.name, (made.node, made.vmid));
+        }
+        masters.retain(|name, _| name.as_str() != self.name());
+        masters
     }
 
     /// Its agent answers; a guest without one counts as soon as QEMU runs, as nothing more can be told.

@@ -11,63 +11,73 @@ use super::sshd::eventually;
 const PHASES: [Phase; 3] = [MAKE, CHANGE, REMOVE];
 
 /// A lab with one node whose commands can be held back.
-struct Life {
-    lab: Lab,
+pub struct Life {
+    pub lab: Lab,
     runs: usize,
     /// Which change is asked for.
     time: u64,
 }
 
 /// A running apply.
-struct Apply {
-    child: Child,
+pub struct Apply {
+    pub child: Child,
     log: std::path::PathBuf,
 }
 
 impl Apply {
-    fn said(&self) -> String {
+    pub fn said(&self) -> String {
         fs::read_to_string(&self.log).unwrap()
     }
 
     #[track_caller]
-    fn wait_until_said(&self, text: &str) {
+    pub fn wait_until_said(&self, text: &str) {
         eventually(&format!("it says `{text}`: {}", self.log.display()), || self.said().contains(text));
     }
 
-    fn kill(&mut self) {
+    pub fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
     /// How it ended.
-    fn wait(&mut self) -> Option<i32> {
+    pub fn wait(&mut self) -> Option<i32> {
         self.child.wait().unwrap().code()
     }
 }
 
 impl Life {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let lab = Lab::new(Shape::Cluster, &["pve1.lan"]);
         gates::install(&lab.nodes["pve1"].root);
         Self { lab, runs: 0, time: 0 }
     }
 
-    fn arm(&self, point: &Point) -> Gate {
+    pub fn arm(&self, point: &Point) -> Gate {
         Gate::arm(&self.lab.nodes["pve1"].root, point.when, point.command)
     }
 
-    fn apply(&mut self, phase: &Phase) -> Apply {
+    pub fn apply(&mut self, phase: &Phase) -> Apply {
+        self.apply_with(phase, &[])
+    }
+
+    /// As `apply`, in an environment of its own.
+    pub fn apply_with(&mut self, phase: &Phase, environment: &[(&str, &str)]) -> Apply {
         self.lab.write("cluster.yaml", &phase.manifest(self.time));
+        self.spawn(phase.words, environment)
+    }
+
+    /// pvekube with these words, in the background.
+    pub fn spawn(&mut self, words: &[&str], environment: &[(&str, &str)]) -> Apply {
         self.runs += 1;
         let log = self.lab.path(&format!("run-{}", self.runs));
         let file = fs::File::create(&log).unwrap();
-        let mut command = self.lab.command(phase.words);
-        let child = command.stdout(file.try_clone().unwrap()).stderr(file).stdin(Stdio::null()).spawn().unwrap();
-        Apply { child, log }
+        let mut command = self.lab.command(words);
+        command.envs(environment.iter().copied()).stdout(file.try_clone().unwrap()).stderr(file);
+        Apply { child: command.stdin(Stdio::null()).spawn().unwrap(), log }
     }
 
     /// One that nothing befalls; what it says in the end.
-    fn apply_in_peace(&mut self, phase: &Phase) -> String {
+    pub fn apply_in_peace(&mut self, phase: &Phase) -> String {
         let mut apply = self.apply(phase);
         let exit = apply.wait();
         assert_eq!(exit, Some(0), "{}", apply.said());
@@ -188,7 +198,7 @@ impl Gate {
     }
 
     /// Until it is held; what the apply says if it ends before.
-    fn wait_until_held_by(&self, apply: &Apply) {
+    pub fn wait_until_held_by(&self, apply: &Apply) {
         let begun = std::time::Instant::now();
         while !self.is_held() {
             assert!(begun.elapsed().as_secs() < 40, "{self:?} is never reached:\n{}", apply.said());

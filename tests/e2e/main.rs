@@ -6,6 +6,7 @@ mod gates;
 mod interruptions;
 mod lab;
 mod life;
+mod locking;
 #[path = "../sshd/mod.rs"]
 mod sshd;
 
@@ -215,6 +216,18 @@ fn interrupted_at_every_command() {
             ("frozen", interruptions::frozen_at_every_command),
             ("power lost", interruptions::power_lost_at_every_command),
             ("all power lost", interruptions::all_power_lost_at_every_command),
+        ],
+    );
+}
+
+#[test]
+fn one_apply_at_a_time() {
+    each_in_own_namespaces(
+        "one_apply_at_a_time",
+        &[
+            ("second", locking::second_apply_waits_or_says_who),
+            ("killed", locking::killed_holder_frees_at_once),
+            ("vanished", locking::vanished_holder_is_replaced_and_stops),
         ],
     );
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use pvekube::execute::ApplyOptions;
 use pvekube::model::desired::Hook;
-use pvekube::model::ids::{Role, Vmid};
+use pvekube::model::ids::{MachineName, Role, Vmid};
 use pvekube::model::outcome::StepResult;
 use pvekube::model::plan::{Action, HazardKind, Target};
 
@@ -190,4 +190,23 @@ async fn a_value_that_somebody_left_pending_is_not_started_by_accident() {
     let (_, observed) = cluster.plan().await;
     let vm = observed.vms().find(|(_, _, vm)| vm.vmid == Vmid(100)).unwrap().2;
     assert_eq!(vm.config.as_ref().unwrap().next("cores"), Some("1"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn masters_are_replaced_one_after_the_other_and_the_new_ones_count() {
+    let mut cluster = made(THREE_AND_TWO).await;
+    cluster.options.replace = ["k8s-master-1", "k8s-master-2", "k8s-master-3"].map(MachineName::new).into();
+    cluster.options.accept = [HazardKind::Replace].into();
+    let applied = cluster.apply().await;
+    assert!(applied.outcome.is_success(), "{}", applied.failures());
+    // Each is ready before the next one goes; had the old ones been counted, the second would never have gone.
+    let at = |name: &str, action: fn(&Action) -> bool| {
+        let is_it = |target: &Target| matches!(target, Target::Machine { name: own, .. } if own.as_str() == name);
+        let step = applied.plan.steps.iter().find(|step| is_it(&step.subject) && action(&step.action)).unwrap();
+        &applied.outcome.steps[&step.id]
+    };
+    for (before, after) in [("k8s-master-1", "k8s-master-2"), ("k8s-master-2", "k8s-master-3")] {
+        let ready = at(before, |action| matches!(action, Action::Ready(_))).ended_s;
+        assert!(ready <= at(after, |action| matches!(action, Action::Destroy { .. })).started_s);
+    }
 }
