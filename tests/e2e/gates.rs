@@ -101,6 +101,10 @@ impl Gate {
         self.folder.join("held").exists()
     }
 
+    pub fn is_released(&self) -> bool {
+        self.folder.join("go").exists()
+    }
+
     pub fn release(&self) {
         fs::write(self.folder.join("go"), "").unwrap();
     }

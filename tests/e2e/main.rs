@@ -7,6 +7,7 @@ mod interruptions;
 mod lab;
 mod life;
 mod locking;
+mod signals;
 #[path = "../sshd/mod.rs"]
 mod sshd;
 
@@ -230,4 +231,9 @@ fn one_apply_at_a_time() {
             ("vanished", locking::vanished_holder_is_replaced_and_stops),
         ],
     );
+}
+
+#[test]
+fn signals_once_and_twice() {
+    in_own_namespaces("signals_once_and_twice", signals::once_finishes_what_runs_and_twice_leaves);
 }
