@@ -39,7 +39,13 @@ fn a_day_with_it() {
     desk.run(&format!("apply --sandbox --auto-approve --expect {}", "0".repeat(64)))
         .exits(1)
         .says("error[plan-differs]");
-    desk.run(&format!("apply --sandbox --auto-approve --expect {digest}")).exits(0).says("1 added");
+    desk.run(&format!("apply --sandbox --auto-approve --inventory hosts.yaml --expect {digest}"))
+        .exits(0)
+        .says("1 added");
+    // All machines, not just the new one; and also when there was nothing to do.
+    assert_eq!(desk.read("hosts.yaml").matches("ansible_host").count(), 3);
+    desk.run("apply --sandbox --auto-approve --inventory again.yaml").exits(0).says("No changes.");
+    assert_eq!(desk.read("again.yaml"), desk.read("hosts.yaml"));
 
     // Everyday verbs edit the manifest in place.
     let before = desk.read("cluster.yaml");

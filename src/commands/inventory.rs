@@ -1,5 +1,6 @@
 //! `pvekube inventory`: the machines for Ansible, ssh, /etc/hosts.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::run::known_hosts;
@@ -20,19 +21,26 @@ pub async fn run(ui: &Ui, global: &Global, args: &Args) -> Result<Exit, Stop> {
     done
 }
 
+/// Every machine as it is now.
+pub async fn live(ui: &Ui, session: &Session, known_hosts: PathBuf) -> Result<Inventory, Stop> {
+    let desired = &session.loaded.desired;
+    let keys = login_keys::find(desired).await;
+    let observed = look::look(ui, session).await?;
+    let options = GlanceOptions { keys: keys.clone(), known_hosts: Some(known_hosts.clone()) };
+    let machines = execute::glance(desired, &observed, Arc::clone(&session.nodes), options).await;
+    Ok(Inventory::new(desired, &machines, Some(known_hosts), keys.files.first()))
+}
+
 async fn print(ui: &Ui, session: &Session, args: &Args) -> Result<Exit, Stop> {
     let desired = &session.loaded.desired;
     let file = known_hosts(session, args.known_hosts.as_deref())?;
-    let keys = login_keys::find(desired).await;
-    let machines = match &args.observed {
-        Some(path) => execute::as_observed(desired, &look::saved(path)?.0),
-        None => {
-            let observed = look::look(ui, session).await?;
-            let options = GlanceOptions { keys: keys.clone(), known_hosts: Some(file.clone()) };
-            execute::glance(desired, &observed, Arc::clone(&session.nodes), options).await
+    let list = match &args.observed {
+        Some(path) => {
+            let machines = execute::as_observed(desired, &look::saved(path)?.0);
+            Inventory::new(desired, &machines, Some(file), login_keys::find(desired).await.files.first())
         }
+        None => live(ui, session, file).await?,
     };
-    let list = Inventory::new(desired, &machines, Some(file));
     ui.data(&match args.format {
         InventoryFormat::Ansible => inventory::ansible(&list),
         InventoryFormat::SshConfig => inventory::ssh_config(&list),

@@ -6,13 +6,14 @@ use std::sync::atomic::AtomicBool;
 
 use tokio::sync::{mpsc, watch};
 
+use super::inventory::live;
 use super::session::Session;
 use super::{Stop, files, interrupts, login_keys};
 use crate::cli::{Running, TextOrJson};
 use crate::error::{Exit, Fault};
 use crate::execute::{self, ApplyOptions, Interrupt, LocalImage, LocalImageAsk};
 use crate::image::{Download, ImageCache};
-use crate::inventory::{self, Inventory};
+use crate::inventory;
 use crate::model::observed::Observed;
 use crate::model::outcome::Outcome;
 use crate::model::plan::Plan;
@@ -82,6 +83,7 @@ pub async fn plan_after(
     let incomplete = if held_back.is_empty() { Exit::Success } else { Exit::Failure };
     if !plan.has_changes() {
         before_running()?;
+        write_inventory(ui, session, running).await?;
         return Ok(incomplete);
     }
     login_keys::warn_of_none(ui, plan, &session.loaded.desired).await;
@@ -97,7 +99,10 @@ pub async fn plan_after(
     }
     before_running()?;
     let outcome = execute(ui, session, observed, plan, running, interrupt).await?;
-    let exit = report(ui, session, plan, &outcome, running)?;
+    let exit = report(ui, plan, &outcome, running)?;
+    if !outcome.interrupted {
+        write_inventory(ui, session, running).await?;
+    }
     if exit == Exit::Success && !held_back.is_empty() {
         ui.warn(&format!("Held back, as not everything about them is known: {}.", held_back.join(", ")));
         return Ok(incomplete);
@@ -172,19 +177,20 @@ async fn execute(
     Ok(outcome)
 }
 
-fn report(ui: &Ui, session: &Session, plan: &Plan, outcome: &Outcome, running: &Running) -> Result<Exit, Stop> {
+/// `--inventory FILE`: every machine, not just those that this run had to do with.
+async fn write_inventory(ui: &Ui, session: &Session, running: &Running) -> Result<(), Stop> {
+    let Some(path) = &running.inventory else { return Ok(()) };
+    let list = live(ui, session, known_hosts(session, running.known_hosts.as_deref())?).await?;
+    Ok(files::write_atomically(path, inventory::ansible(&list).as_bytes(), files::Readers::Everybody)?)
+}
+
+fn report(ui: &Ui, plan: &Plan, outcome: &Outcome, running: &Running) -> Result<Exit, Stop> {
     match running.format {
         TextOrJson::Text => ui.data(&render::outcome::outcome_text(plan, outcome, ui.look()))?,
         TextOrJson::Json => ui.json_end(plan, outcome),
     }
     if let Some(path) = &running.timeline {
         files::write_atomically(path, timeline::svg(plan, outcome).as_bytes(), files::Readers::Everybody)?;
-    }
-    if let Some(path) = &running.inventory {
-        let known_hosts = known_hosts(session, running.known_hosts.as_deref())?;
-        let list = Inventory::new(&session.loaded.desired, &outcome.machines, Some(known_hosts));
-        let text = inventory::ansible(&list);
-        files::write_atomically(path, text.as_bytes(), files::Readers::Everybody)?;
     }
     Ok(if outcome.interrupted {
         Exit::Interrupted

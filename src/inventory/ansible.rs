@@ -95,7 +95,7 @@ fn ssh_arguments(inventory: &Inventory, host: &Host) -> String {
     if let Some(file) = &inventory.known_hosts {
         // Shell quoting around ssh's own: unquoted, a space would make it two files.
         options.push(format!("-o {}", shell(&format!("UserKnownHostsFile={}", config_path(file)))));
-        options.push("-o StrictHostKeyChecking=yes".to_owned());
+        options.push(format!("-o StrictHostKeyChecking={}", host.host_key_checking()));
     }
     if let Some(jump) = &host.via {
         options.push(format!("-o {}", shell(&format!("ProxyCommand={}", proxy(jump)))));

@@ -43,10 +43,19 @@ pub struct Host {
     pub ready: bool,
     pub user: String,
     pub port: u16,
-    /// The private key that readiness logs in with, when one is configured.
+    /// Its host keys were read through the guest agent; else the first one seen is taken, unless `known_hosts` has one.
+    pub keys_read: bool,
+    /// The private key that readiness logs in with, when one is at hand.
     pub identity: Option<PathBuf>,
     /// Reached over its node (`readiness_check.ssh: via_node`).
     pub via: Option<Jump>,
+}
+
+impl Host {
+    /// For ssh's `StrictHostKeyChecking`: what known_hosts has is binding either way.
+    fn host_key_checking(&self) -> &'static str {
+        if self.keys_read { "yes" } else { "accept-new" }
+    }
 }
 
 /// A node as a jump host.
@@ -61,7 +70,13 @@ pub struct Jump {
 
 impl Inventory {
     /// Joins what is wanted with what was seen. A machine that nothing was reported of is left out: it does not exist.
-    pub fn new(desired: &Desired, reports: &[MachineReport], known_hosts: Option<PathBuf>) -> Self {
+    /// `login_key`: the private key whose public half was put in, where one is at hand.
+    pub fn new(
+        desired: &Desired,
+        reports: &[MachineReport],
+        known_hosts: Option<PathBuf>,
+        login_key: Option<&PathBuf>,
+    ) -> Self {
         let hosts = desired.machines.iter().filter_map(|machine| {
             let report = reports.iter().find(|report| report.name == machine.name)?;
             let fixed = match &machine.network.ipv4 {
@@ -79,7 +94,8 @@ impl Inventory {
                 ready: report.ready,
                 user: machine.cloud_init.user.clone(),
                 port: desired.readiness.ssh_port,
-                identity: desired.readiness.private_key.clone(),
+                identity: login_key.or(desired.readiness.private_key.as_ref()).cloned(),
+                keys_read: !report.host_keys.is_empty(),
                 via: jump(desired, &report.node),
             })
         });

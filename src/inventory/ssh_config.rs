@@ -20,7 +20,8 @@ pub fn ssh_config(inventory: &Inventory) -> String {
             let _ = writeln!(out, "  IdentityFile {}", path(identity));
         }
         if let Some(file) = &inventory.known_hosts {
-            let _ = writeln!(out, "  UserKnownHostsFile {}\n  StrictHostKeyChecking yes", path(file));
+            let checking = host.host_key_checking();
+            let _ = writeln!(out, "  UserKnownHostsFile {}\n  StrictHostKeyChecking {checking}", path(file));
         }
         if let Some(jump) = &host.via {
             let _ = writeln!(out, "  ProxyJump {}", jump_name(inventory, &jump.node));

@@ -16,6 +16,7 @@ fn host(id: &str, vmid: u32, address: &str) -> Host {
         ready: true,
         user: "ubuntu".to_owned(),
         port: 22,
+        keys_read: vmid != 106,
         identity: None,
         via: None,
     }

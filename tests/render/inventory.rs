@@ -20,6 +20,7 @@ fn host(id: &str, vmid: u32, address: &str) -> Host {
         address: address.parse().ok(),
         stage: Stage::Login,
         ready: true,
+        keys_read: true,
         user: "ubuntu".to_owned(),
         port: 2200,
         identity: Some("/keys/my key".into()),
