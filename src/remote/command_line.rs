@@ -28,8 +28,8 @@ impl AgentAsk {
     /// What the node runs for it.
     pub fn command_line(self, vmid: Vmid) -> String {
         match self {
-            AgentAsk::Ping => format!("qm agent {vmid} ping"),
-            AgentAsk::Interfaces => format!("qm agent {vmid} network-get-interfaces"),
+            AgentAsk::Ping => format!("qm guest cmd {vmid} ping"),
+            AgentAsk::Interfaces => format!("qm guest cmd {vmid} network-get-interfaces"),
             AgentAsk::CloudInit => format!("qm guest exec {vmid} -- cloud-init status --format json"),
             AgentAsk::HostKeys => format!("qm guest exec {vmid} -- sh -c 'cat /etc/ssh/ssh_host_*_key.pub'"),
         }

@@ -186,9 +186,9 @@ pub enum FollowRequest {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum AgentAsk {
-    /// `qm agent ID ping`.
+    /// `qm guest cmd ID ping`.
     Ping,
-    /// `qm agent ID network-get-interfaces`.
+    /// `qm guest cmd ID network-get-interfaces`.
     Interfaces,
     /// `qm guest exec ID -- cloud-init status --format json`.
     CloudInit,

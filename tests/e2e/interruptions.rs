@@ -91,7 +91,7 @@ pub fn killed_at_every_command() {
     for phase in &PHASES {
         let mut before: Option<(&Point, Gate)> = None;
         // Whoever attaches to a start plans anew, and the machine runs: its readiness is not waited for again.
-        let is_asked = |point: &&Point| !point.command.starts_with("qm agent");
+        let is_asked = |point: &&Point| !point.command.starts_with("qm guest cmd");
         for point in phase.commands().into_iter().filter(is_asked) {
             let gate = life.arm(point);
             let mut apply = life.apply(phase);

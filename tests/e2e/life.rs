@@ -74,7 +74,7 @@ pub const MAKE: Phase = Phase {
         point(After, "qm disk resize [!9]*", "resize", ""),
         point(Before, "qm start [!9]*", "start", ""),
         point(After, "qm start [!9]*", "start", ""),
-        point(Before, "qm agent [!9]* ping", "", ""),
+        point(Before, "qm guest cmd [!9]* ping", "", ""),
     ],
     vms: 2,
 };

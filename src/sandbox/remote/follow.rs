@@ -16,7 +16,7 @@ use crate::sandbox::tools;
 
 /// Logs, and operations of other processes, are looked at this often; the end of our own tells itself.
 const POLL: Duration = Duration::from_millis(500);
-/// `timeout 60 qm agent …`.
+/// `timeout 60 qm guest …`.
 const PROBE_LIMIT: Duration = Duration::from_secs(60);
 /// Agent probes at once on a node: each costs a second of Perl.
 const PROBES: usize = 2;
