@@ -63,11 +63,7 @@ impl<'a, R: Remote> Drive<'a, R> {
                 Interrupt::Finish | Interrupt::Leave => Interrupt::Leave,
             };
             tokio::select! {
-                Some(ended) = self.running.join_next() => match ended {
-                    Ok(ended) => self.take_in(ended),
-                    Err(panic) => self.take_in_panic(&panic),
-                },
-                () = self.changed.notified() => {}
+                biased;
                 () = reached(&self.run.interrupt, next_level) => {
                     if next_level == Interrupt::Leave {
                         self.leave();
@@ -75,6 +71,11 @@ impl<'a, R: Remote> Drive<'a, R> {
                     }
                     self.run.events.notice("interrupted: nothing new starts; waiting for what runs (again: leave now)");
                 }
+                Some(ended) = self.running.join_next() => match ended {
+                    Ok(ended) => self.take_in(ended),
+                    Err(panic) => self.take_in_panic(&panic),
+                },
+                () = self.changed.notified() => {}
             }
         }
     }

@@ -135,6 +135,7 @@ impl<R: Remote> Session<R> {
         }
         loop {
             tokio::select! {
+                biased;
                 ask = self.asks.recv() => match ask {
                     Some(ask) => {
                         let request = self.note(ask);

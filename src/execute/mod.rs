@@ -88,6 +88,7 @@ pub async fn apply<R: Remote>(
         .map(|(name, _)| name)
         .collect();
     let taken = tokio::select! {
+        biased;
         taken = lock::take_all(remote.as_ref(), answered, &ask, &events) => taken,
         () = interrupt::reached(&interrupt, Interrupt::Finish) => return report::interrupted(plan, &events),
     };

@@ -134,6 +134,7 @@ impl<R: Remote> StepRun<R> {
                 Some("backup") if since.elapsed() < limit => {
                     self.progress("waits for the VM's backup to end", None);
                     tokio::select! {
+                        biased;
                         () = sleep(BACKUP_POLL) => {}
                         () = reached(&self.run.interrupt, Interrupt::Finish) => return Err(StepError::NotStarted),
                     }

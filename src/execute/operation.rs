@@ -132,6 +132,7 @@ impl<R: Remote> StepRun<R> {
             return false;
         }
         tokio::select! {
+            biased;
             () = sleep(pause) => true,
             () = reached(&self.run.interrupt, Interrupt::Finish) => false,
         }

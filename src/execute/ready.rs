@@ -47,6 +47,7 @@ impl<R: Remote> StepRun<R> {
         let deadline = began + Duration::from_secs(u64::from(step.timeout_s));
         let mut seen = self.nothing_seen(step);
         let ended = tokio::select! {
+            biased;
             ended = timeout_at(deadline, self.stages(step, &mut seen)) => ended,
             () = reached(&self.run.interrupt, Interrupt::Finish) => return Err(StepError::LeftRunning),
         };

@@ -83,6 +83,7 @@ impl<R: Remote> StepRun<R> {
             let mut fetching = fetch(ask);
             loop {
                 tokio::select! {
+                    biased;
                     fetched = &mut fetching => return fetched,
                     Some(percent) = percents.recv() => self.progress("downloading the image to this computer", Some(percent)),
                 }

@@ -3,16 +3,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use pvekube::model::desired::Desired;
+use pvekube::model::desired::{Desired, Machine};
 use pvekube::model::ids::MachineId;
 use pvekube::model::mark::MarkSubject;
 use pvekube::pve::conf;
+use pvekube::pve::property::Drive;
+use pvekube::sandbox::guest::hypervisor;
 use pvekube::sandbox::node::SandboxNode;
 use pvekube::sandbox::process::{Captured, Process};
 use pvekube::sandbox::tools::{self, storage};
 use pvekube::sandbox::world::World;
 
-use crate::watch::{Watch, marked, realms};
+use crate::view::{self, marked, realms};
+use crate::watch::Watch;
 
 pub async fn unlock_backup(node: &SandboxNode, vmid: u32) {
     let config = node.read(&node.conf_path(vmid)).ok().and_then(|bytes| conf::parse(&bytes).ok());
@@ -49,18 +52,21 @@ pub async fn clear_leftovers(world: &Arc<World>) {
 
 pub fn complaints(world: &Arc<World>, desired: &Desired, watch: &Watch) -> Vec<String> {
     let mut found = Vec::new();
-    let mut machines: BTreeMap<MachineId, Vec<u32>> = BTreeMap::new();
+    let mut machines: BTreeMap<MachineId, Vec<(SandboxNode, u32)>> = BTreeMap::new();
     for view in realms(world) {
-        for (vmid, _, mark) in marked(&view) {
-            if let MarkSubject::Machine(id) = mark.subject {
-                machines.entry(id).or_default().push(vmid);
+        for (vmid, owner, mark) in marked(&view) {
+            if let (MarkSubject::Machine(id), Some(node)) = (mark.subject, world.node(&owner)) {
+                machines.entry(id).or_default().push((node, vmid));
             }
         }
     }
     for wanted in &desired.machines {
-        let count = machines.get(&wanted.id).map_or(0, Vec::len);
-        if count != 1 {
-            found.push(format!("P1: {} exists {count} times though the plan is empty", wanted.name));
+        match machines.get(&wanted.id).map_or(&[][..], Vec::as_slice) {
+            [(node, vmid)] => {
+                found
+                    .extend(unlike(wanted, node, *vmid).into_iter().map(|what| format!("P1: {}: {what}", wanted.name)));
+            }
+            other => found.push(format!("P1: {} exists {} times though the plan is empty", wanted.name, other.len())),
         }
     }
     // What an administrator broke half-way is his.
@@ -70,6 +76,27 @@ pub fn complaints(world: &Arc<World>, desired: &Desired, watch: &Watch) -> Vec<S
         }
     }
     found
+}
+
+/// What of a machine is not as the manifest asks, by its files.
+fn unlike(wanted: &Machine, node: &SandboxNode, vmid: u32) -> Vec<String> {
+    let config = view::config(node, vmid).unwrap_or_default();
+    let number = |key: &str| config.next(key).and_then(|text| text.parse().ok()).unwrap_or(0);
+    let disk = config.get("scsi0").and_then(|text| Drive::parse(text).ok()?.size_bytes()).unwrap_or(0);
+    let tags = config.next("tags").unwrap_or_default();
+    let is = [
+        ("its name", config.next("name") == Some(wanted.name.as_str())),
+        ("its cores", number("cores") == u64::from(wanted.cores)),
+        ("its memory", number("memory") == wanted.memory_mb),
+        ("its disk", disk >= wanted.disk_gb << 30),
+        ("onboot", (number("onboot") == 1) == wanted.onboot),
+        ("its tags", wanted.tags.iter().all(|tag| tags.split(';').any(|has| has == tag))),
+        ("its power", hypervisor::settle(node, vmid).is_some() == wanted.power),
+    ];
+    is.into_iter()
+        .filter(|(_, right)| !right)
+        .map(|(what, _)| format!("{what} is not as wanted: {:?}", config.keys))
+        .collect()
 }
 
 /// Volumes that no config names, parts of images, snippets of bakes.

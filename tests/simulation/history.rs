@@ -7,18 +7,21 @@ use std::time::Duration;
 
 use pvekube::model::desired::Desired;
 use pvekube::model::ids::{NodeName, Pool, Role};
-use pvekube::model::plan::HazardKind;
+use pvekube::model::plan::{HazardKind, Plan, Target};
 use pvekube::sandbox::clock::Clock;
-use pvekube::sandbox::remote::{Operations, SandboxRemote, Weather};
+use pvekube::sandbox::remote::{Operations, SandboxRemote};
 use pvekube::sandbox::world::World;
 
 use crate::cast;
 use crate::ending;
-use crate::mutants::{Mutant, Mutation};
-use crate::pvekube::{Consent, carry_out, is_allowed, observe, plan};
+use crate::faults::{Fault, Rules};
+use crate::mutants::{Memory, Nodes};
+use crate::pvekube::{Consent, Planning, carry_out, is_allowed, observe};
 use crate::random::Random;
-use crate::troubles::{Stage, Trouble, go_on};
-use crate::watch::{Climate, Watch, about};
+use crate::shown::{self, Shown, Sight};
+use crate::troubles::{Stage, go_on};
+use crate::view;
+use crate::watch::{Climate, Watch};
 
 /// Clusters that histories begin from. Making one costs more than a history.
 const BASES: u64 = 24;
@@ -31,32 +34,6 @@ pub struct Failed {
     pub log: Vec<String>,
 }
 
-/// What a history may hold; switched off one by one by the tests of single faults.
-#[derive(Clone, Debug)]
-pub struct Rules {
-    pub weather: bool,
-    pub troubles: Vec<Trouble>,
-    /// Every kind listed happens; else each does in a quarter of the histories.
-    pub certain: bool,
-    pub kills: bool,
-    pub two_at_once: bool,
-    pub mutation: Option<Mutation>,
-}
-
-impl Default for Rules {
-    fn default() -> Self {
-        let troubles = Trouble::ALL.to_vec();
-        Self { weather: true, troubles, certain: false, kills: true, two_at_once: true, mutation: None }
-    }
-}
-
-impl Rules {
-    /// Nothing goes wrong.
-    pub fn calm() -> Self {
-        Self { weather: false, troubles: Vec::new(), certain: true, kills: false, two_at_once: false, mutation: None }
-    }
-}
-
 struct Base {
     world: Arc<World>,
     /// When it was done, by the clock of the runtime that made it: another runtime's reads otherwise.
@@ -64,26 +41,24 @@ struct Base {
     desired: Desired,
 }
 
-/// A world where everything is as wished, made once a number.
-async fn base(number: u64) -> Arc<Base> {
+/// A world where everything is as wished, made once a number, in a runtime of its own.
+fn base(number: u64) -> Arc<Base> {
     static MADE: OnceLock<Vec<Mutex<Option<Arc<Base>>>>> = OnceLock::new();
     let made = MADE.get_or_init(|| (0..BASES).map(|_| Mutex::new(None)).collect());
-    let slot = &made[(number % BASES) as usize];
-    let known = slot.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone();
-    if let Some(base) = known {
-        return base;
-    }
-    let mut random = Random::new(number % BASES);
+    let mut slot = made[number as usize].lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    slot.get_or_insert_with(|| Arc::new(in_simulated_time(make_base(number)))).clone()
+}
+
+async fn make_base(number: u64) -> Base {
+    let mut random = Random::new(number);
     let world = cast::world(cast::topology(&mut random));
     let desired = cast::desired(&mut random, &world);
     let remote = Arc::new(remote(&world, &Arc::new(Operations::default())));
-    let observed = observe(remote.as_ref(), &desired).await;
-    let shown = plan(&desired, &observed, &Consent::default());
-    let outcome = carry_out(remote, &desired, &observed, &shown, "base", number).await;
+    let observed = observe(&remote, &desired).await;
+    let shown = Planning::default().plan(&desired, &observed, &Consent::default());
+    let outcome = carry_out(remote, (&desired, &observed, &shown), "base", number, drop).await;
     assert!(outcome.is_success(), "base {number}: {outcome:?}");
-    let base = Arc::new(Base { done_s: world.clock.now_s(), world, desired });
-    *slot.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(base.clone());
-    base
+    Base { done_s: world.clock.now_s(), world, desired }
 }
 
 fn remote(world: &Arc<World>, operations: &Arc<Operations>) -> SandboxRemote {
@@ -93,23 +68,30 @@ fn remote(world: &Arc<World>, operations: &Arc<Operations>) -> SandboxRemote {
     remote
 }
 
-/// Lives a history in a runtime of its own, with its own time.
-pub fn live(seed: u64, rules: &Rules) -> Result<u64, Failed> {
+fn in_simulated_time<T>(work: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
-    runtime.expect("a runtime").block_on(history(seed, rules.clone()))
+    runtime.expect("a runtime").block_on(work)
 }
 
-async fn history(seed: u64, rules: Rules) -> Result<u64, Failed> {
+/// Lives a history in a runtime of its own, with its own time: how many programs ran, and the log.
+pub fn live(seed: u64, rules: &Rules) -> Result<(u64, Vec<String>), Failed> {
     let mut random = Random::new(seed ^ 0x5eed);
-    let (world, mut desired) = if random.percent(92) {
-        let base = base(random.next()).await;
-        // Its guests have been up for an hour.
-        let clock = Clock::simulated(base.done_s + 3600);
-        (base.world.fork(clock).expect("it is in memory"), base.desired.clone())
-    } else {
-        let world = cast::world(cast::topology(&mut random));
-        let desired = cast::desired(&mut random, &world);
-        (world, desired)
+    let base = random.percent(92).then(|| base(random.next() % BASES));
+    in_simulated_time(history(random, base, rules.clone()))
+}
+
+async fn history(mut random: Random, base: Option<Arc<Base>>, rules: Rules) -> Result<(u64, Vec<String>), Failed> {
+    let (world, mut desired) = match base {
+        Some(base) => {
+            // Its guests have been up for an hour.
+            let clock = Clock::simulated(base.done_s + 3600);
+            (base.world.fork(clock).expect("it is in memory"), base.desired.clone())
+        }
+        None => {
+            let world = cast::world(cast::topology(&mut random));
+            let desired = cast::desired(&mut random, &world);
+            (world, desired)
+        }
     };
     change_of_mind(&mut desired, &mut random);
     let watch = Watch::new(Random::new(random.next()), climate(&rules, &mut random));
@@ -117,12 +99,14 @@ async fn history(seed: u64, rules: Rules) -> Result<u64, Failed> {
     let nodes = remote(&world, &operations).with_conditions(watch.clone());
     let links = nodes.links.clone();
     let stage = Stage { world: world.clone(), operations, links, watch: watch.clone() };
-    let kinds: Vec<Trouble> = rules.troubles.iter().copied().filter(|_| rules.certain || random.percent(25)).collect();
+    let troubles = rules.faults.iter().copied().filter(|fault| fault.is_trouble());
+    let kinds: Vec<Fault> = troubles.filter(|_| rules.certain || random.percent(25)).collect();
     watch.note(world.clock.now(), &format!("troubles {kinds:?}"));
     let troubles = tokio::spawn(go_on(stage.clone(), kinds, Random::new(random.next())));
-    let player = Player { remote: nodes, desired, watch: watch.clone(), mutation: rules.mutation };
-    for number in 0..random.between(1, 2) {
-        turbulent(&player, number, &rules, &mut random).await;
+    let planning = Planning { mutation: rules.mutation };
+    let player = Player { remote: nodes, desired, watch: watch.clone(), planning, memory: Mutex::default() };
+    for _ in 0..random.between(1, 2) {
+        turbulent(&player, &rules, &mut random).await;
         if !watch.violations().is_empty() {
             break;
         }
@@ -132,27 +116,24 @@ async fn history(seed: u64, rules: Rules) -> Result<u64, Failed> {
     watch.clear_up();
     calm_down(&stage).await;
     let mut what = watch.violations();
-    if what.is_empty() {
-        what = settle(&player, &stage).await;
+    // What one property shows another may show, too: a broken pvekube goes on to its end.
+    if what.is_empty() || rules.mutation.is_some() {
+        let left = settle(&player, &stage).await;
+        what = watch.violations();
+        what.extend(left);
     }
-    what.extend(watch.violations());
-    if what.is_empty() { Ok(watch.programs()) } else { Err(Failed { what, log: watch.log() }) }
+    if what.is_empty() { Ok((watch.programs(), watch.log())) } else { Err(Failed { what, log: watch.log() }) }
 }
 
 fn climate(rules: &Rules, random: &mut Random) -> Climate {
-    if !rules.weather || random.percent(30) {
-        return Climate::default();
+    let happens = rules.certain || random.percent(70);
+    let picked: Vec<Fault> =
+        rules.faults.iter().copied().filter(|_| rules.certain || happens && random.percent(50)).collect();
+    Climate {
+        kinds: picked.iter().flat_map(|fault| fault.weather()).copied().collect(),
+        tears: picked.contains(&Fault::Torn),
+        per_mille: if rules.certain { 250 } else { *random.pick(&[5, 20, 80]) },
     }
-    let all = [
-        Weather::Refused,
-        Weather::LostBefore,
-        Weather::LostAfter,
-        Weather::Slow(4.0),
-        Weather::Slow(60.0),
-        Weather::Frozen,
-    ];
-    let kinds = all.into_iter().filter(|_| random.percent(50)).collect();
-    Climate { kinds, per_mille: *random.pick(&[5, 20, 80]) }
 }
 
 /// The operator edits the manifest.
@@ -196,37 +177,76 @@ struct Player {
     remote: SandboxRemote,
     desired: Desired,
     watch: Arc<Watch>,
-    mutation: Option<Mutation>,
+    planning: Planning,
+    memory: Mutex<Memory>,
+}
+
+/// Tells the watch when a run is over, however it ends.
+struct Running<'a>(&'a Player, u64);
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.0.watch.end(self.1, self.0.remote.world.clock.now());
+    }
 }
 
 impl Player {
     /// Observe, plan, and carry out what is allowed. `Err`: what stands in the way.
     async fn run(&self, run: u64, consent: &Consent) -> Result<bool, Vec<String>> {
-        let now = || self.remote.world.clock.now();
+        let world = &self.remote.world;
+        let mutation = self.planning.mutation;
+        let nodes = |marks| Arc::new(Nodes::new(self.remote.clone(), mutation, self.watch.clone(), run, marks));
+        let looked = world.clock.now();
+        let truth = observe(&nodes(Default::default()), &self.desired).await;
+        let mut observed = truth.clone();
         let mut desired = self.desired.clone();
-        let mut observed = observe(&self.remote, &desired).await;
-        if let Some(mutation) = self.mutation {
-            mutation.observation(&mut observed, &mut desired);
+        if let Some(mutation) = mutation {
+            let mut memory = self.memory.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+            mutation.observation(&mut observed, &mut desired, &mut memory);
         }
-        let mut shown = plan(&desired, &observed, consent);
-        self.watch.note(now(), &format!("run {run}: {}", about(&shown)));
-        if !is_allowed(&shown) {
-            let checks = shown.refusals().map(|check| format!("{} {}: {}", check.id, check.about, check.message));
-            return Err(checks.chain(shown.unaccepted().map(|hazard| hazard.message.clone())).collect());
+        let mut plan = self.planning.plan(&desired, &observed, consent);
+        self.watch.note(world.clock.now(), &format!("run {run}: {}", about(&plan)));
+        if !is_allowed(&plan) {
+            let checks = plan.refusals().map(|check| format!("{} {}: {}", check.id, check.about, check.message));
+            return Err(checks.chain(plan.unaccepted().map(|hazard| hazard.message.clone())).collect());
         }
-        self.watch.show(run, &shown, &consent.accept, &desired);
-        if !shown.has_changes() {
+        let sight = Sight { desired: &self.desired, observed: &truth, consent, looked };
+        let mut faults = shown::faults(&plan, world, &sight);
+        faults.extend(shown::planner_faults(
+            &plan,
+            &self.planning,
+            &Sight { desired: &desired, observed: &observed, ..sight },
+        ));
+        self.watch.show(run, Shown::new(&plan, world, &sight), faults);
+        let _running = Running(self, run);
+        if !plan.has_changes() {
             return Ok(true);
         }
-        if let Some(mutation) = self.mutation {
-            mutation.plan(&mut shown);
+        if let Some(mutation) = mutation {
+            mutation.execution(&mut plan);
         }
-        let marks = shown.steps.iter().filter_map(|step| Some((step.vmid.0, step.action.expected_mark()?.clone())));
-        let remote = Mutant { inner: self.remote.clone(), mutation: self.mutation, marks: marks.collect() };
-        let outcome = carry_out(Arc::new(remote), &desired, &observed, &shown, &format!("run {run}"), run).await;
-        self.watch.note(now(), &format!("run {run} ends: {}", failures(&outcome)));
+        let marks = plan.steps.iter().filter_map(|step| Some((step.vmid.0, step.action.expected_mark()?.clone())));
+        let watch = self.watch.clone();
+        let hear = move |event| watch.hear(run, &event);
+        let owner = format!("run {run}");
+        let outcome = carry_out(nodes(marks.collect()), (&desired, &observed, &plan), &owner, run, hear).await;
+        self.watch.note(world.clock.now(), &format!("run {run} ends: {}", failures(&outcome)));
         Ok(false)
     }
+}
+
+/// Names of the machines that a plan is about, for the log.
+fn about(plan: &Plan) -> String {
+    let name = |target: &Target| match target {
+        Target::Template { name } => name.clone(),
+        Target::Machine { name, .. } => name.to_string(),
+    };
+    let text: Vec<String> = plan
+        .changes
+        .iter()
+        .map(|change| format!("{:?} {} {}", change.action, name(&change.target), change.vmid))
+        .collect();
+    text.join(", ")
 }
 
 fn failures(outcome: &pvekube::model::outcome::Outcome) -> String {
@@ -245,21 +265,34 @@ fn consent(desired: &Desired, random: &mut Random) -> Consent {
 }
 
 /// A run that may be killed, or have company.
-async fn turbulent(player: &Player, number: u64, rules: &Rules, random: &mut Random) {
+async fn turbulent(player: &Player, rules: &Rules, random: &mut Random) {
     let seed = random.next() >> 8;
     let first = consent(&player.desired, random);
     let patience = Duration::from_millis(random.between(500, 200_000));
-    let killed = rules.kills && random.percent(50);
-    let company = rules.two_at_once && random.percent(25);
+    let killed = rules.has(Fault::Kill) && random.percent(50);
+    // At a moment, or right when one of its programs begins.
+    let program = random.percent(50).then(|| random.between(1, 12));
+    let company = rules.has(Fault::TwoAtOnce) && random.percent(if rules.certain { 80 } else { 25 });
     let one = async {
-        if killed {
-            // SIGKILL: everything of it is dropped where it stands.
-            if tokio::time::timeout(patience, player.run(seed, &first)).await.is_err() {
-                player.watch.note(player.remote.world.clock.now(), &format!("run {seed} is killed"));
-            }
-        } else {
+        if !killed {
             // Refusals under faults are as they should be.
             let _ = tokio::time::timeout(Duration::from_secs(7200), player.run(seed, &first)).await;
+            return;
+        }
+        let moment = async {
+            match program {
+                Some(after) => {
+                    player.watch.kill_after(after);
+                    player.watch.kill.notified().await;
+                }
+                None => tokio::time::sleep(patience).await,
+            }
+        };
+        // SIGKILL: everything of it is dropped where it stands.
+        tokio::select! {
+            biased;
+            () = moment => player.watch.note(player.remote.world.clock.now(), &format!("run {seed} is killed")),
+            _ = tokio::time::timeout(Duration::from_secs(7200), player.run(seed, &first)) => {}
         }
     };
     if company {
@@ -269,11 +302,11 @@ async fn turbulent(player: &Player, number: u64, rules: &Rules, random: &mut Ran
             tokio::time::sleep(wait).await;
             let _ = tokio::time::timeout(Duration::from_secs(7200), player.run(seed ^ 1, &second)).await;
         };
-        tokio::join!(one, other);
+
+        tokio::join!(biased; one, other);
     } else {
         one.await;
     }
-    let _ = number;
 }
 
 /// Nodes come back, faults end, operations come to their end.
@@ -293,8 +326,8 @@ async fn calm_down(stage: &Stage) {
     }
     ending::clear_leftovers(&stage.world).await;
     // An administrator's backup that was cut off is not ours to unlock.
-    for view in crate::watch::realms(&stage.world) {
-        for (vmid, owner, _) in crate::watch::marked(&view) {
+    for view in view::realms(&stage.world) {
+        for (vmid, owner, _) in view::marked(&view) {
             if let Some(node) = stage.world.node(&owner) {
                 ending::unlock_backup(&node, vmid).await;
             }
@@ -309,11 +342,7 @@ async fn settle(player: &Player, stage: &Stage) -> Vec<String> {
     for round in 0..ROUNDS {
         match player.run(1_000_000 + round as u64, &consent).await {
             Ok(true) => {
-                return if player.mutation.is_some_and(Mutation::distorts_the_look) {
-                    Vec::new()
-                } else {
-                    ending::complaints(&stage.world, &player.desired, &stage.watch)
-                };
+                return ending::complaints(&stage.world, &player.desired, &stage.watch);
             }
             Ok(false) => {}
             Err(now) if now == refusals => {
@@ -325,9 +354,6 @@ async fn settle(player: &Player, stage: &Stage) -> Vec<String> {
                 };
             }
             Err(now) => refusals = now,
-        }
-        if !player.watch.violations().is_empty() {
-            return Vec::new();
         }
     }
     vec![format!("P2: still something to do after {ROUNDS} quiet applies")]

@@ -3,48 +3,64 @@
 //!
 //! `PVEKUBE_HISTORIES=100000 cargo test --test simulation histories` lives more of them;
 //! `PVEKUBE_SEED=17 cargo test --test simulation replay -- --nocapture` lives one again and tells it.
+#![allow(clippy::unwrap_used, reason = "a simulation that can't read its own world has failed")]
 
+mod argv;
 mod cast;
 mod ending;
+mod faults;
 mod history;
 mod mutants;
+mod panics;
+mod placement;
 mod pvekube;
 mod random;
+mod shown;
 mod troubles;
+mod view;
 mod watch;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
-use history::{Failed, Rules, live};
-use mutants::Mutation;
-use troubles::Trouble;
+use faults::{Fault, Rules};
+use history::{Failed, live};
+use mutants::table::{self, Row, TABLE};
 
 /// Histories that `tests/run` lives.
 const HISTORIES: u64 = 2000;
-
-/// Within so many histories each mutation must be caught; most are in the first few.
+/// Within so many histories each broken pvekube must be caught; most are in the first few.
 const MUTATION_SEEDS: u64 = 600;
-
-/// So many histories without faults must not find out what only faults show.
+/// So many histories without the fault must not find out what only the fault shows.
 const CALM_SEEDS: u64 = 20;
+/// Histories that are lived twice and compared, command by command.
+const TWICE: u64 = 200;
 
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
 }
 
 /// One history; a panic of the product is a failure like any other.
-fn attempt(seed: u64, rules: &Rules) -> Result<u64, Failed> {
-    catch_unwind(AssertUnwindSafe(|| live(seed, rules))).unwrap_or_else(|panic| {
-        let text = panic.downcast_ref::<String>().cloned();
-        let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned())).unwrap_or_default();
-        Err(Failed { what: vec![format!("panic: {text}")], log: Vec::new() })
-    })
+fn attempt(seed: u64, rules: &Rules) -> Result<(u64, Vec<String>), Failed> {
+    let (lived, panics) = panics::heard(|| catch_unwind(AssertUnwindSafe(|| live(seed, rules))));
+    let panics = panics.into_iter().map(|panic| format!("I9: panic: {panic}"));
+    match lived {
+        Ok(Ok(told)) if panics.len() == 0 => Ok(told),
+        Ok(Ok((_, log))) => Err(Failed { what: panics.collect(), log }),
+        Ok(Err(failed)) => Err(Failed { what: panics.chain(failed.what).collect(), log: failed.log }),
+        Err(_) => Err(Failed { what: panics.collect(), log: Vec::new() }),
+    }
 }
 
-/// Lives seeds on all cores until `enough` failed; the failures by seed.
-fn live_all(seeds: std::ops::Range<u64>, rules: &Rules, enough: usize) -> (Vec<(u64, Failed)>, u64) {
+/// Lives seeds on all cores until one is as `wanted`, `enough` times; those by seed, and how many programs ran.
+fn live_all(
+    seeds: std::ops::Range<u64>,
+    rules: &Rules,
+    enough: usize,
+    wanted: impl Fn(&Failed) -> bool + Sync,
+) -> (Vec<(u64, Failed)>, u64) {
     let next = AtomicU64::new(seeds.start);
     let programs = AtomicU64::new(0);
     let failed = Mutex::new(Vec::new());
@@ -54,33 +70,37 @@ fn live_all(seeds: std::ops::Range<u64>, rules: &Rules, enough: usize) -> (Vec<(
             scope.spawn(|| {
                 loop {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= seeds.end || failed.lock().unwrap_or_else(|p| p.into_inner()).len() >= enough {
+                    if seed >= seeds.end || failed.lock().unwrap().len() >= enough {
                         return;
                     }
                     match attempt(seed, rules) {
-                        Ok(count) => drop(programs.fetch_add(count, Ordering::Relaxed)),
-                        Err(failure) => failed.lock().unwrap_or_else(|p| p.into_inner()).push((seed, failure)),
+                        Ok((count, _)) => drop(programs.fetch_add(count, Ordering::Relaxed)),
+                        Err(failure) if wanted(&failure) => failed.lock().unwrap().push((seed, failure)),
+                        Err(_) => {}
                     }
                 }
             });
         }
     });
-    let mut failed = failed.into_inner().unwrap_or_else(|p| p.into_inner());
+    let mut failed = failed.into_inner().unwrap();
     failed.sort_by_key(|(seed, _)| *seed);
     (failed, programs.into_inner())
 }
 
 #[test]
+#[allow(clippy::print_stdout, reason = "the figures of docs/testing.md")]
 fn histories() {
     let count = number("PVEKUBE_HISTORIES").unwrap_or(HISTORIES);
     let first = number("PVEKUBE_FIRST").unwrap_or(0);
-    let (failed, programs) = live_all(first..first + count, &Rules::default(), 10);
+    let began = Instant::now();
+    let (failed, programs) = live_all(first..first + count, &Rules::default(), 10, |_| true);
     let lines = failed.iter().map(|(seed, failure)| {
         let what = failure.what.first().cloned().unwrap_or_default();
         format!("{what}\n    PVEKUBE_SEED={seed} cargo test --test simulation replay -- --nocapture\n")
     });
     assert!(failed.is_empty(), "{} histories went wrong:\n{}", failed.len(), lines.collect::<String>());
     assert!(programs > count, "{programs} programs ran in {count} histories: nothing is being tested");
+    println!("{count} histories, {programs} programs, no violation, {:.1} s", began.elapsed().as_secs_f64());
 }
 
 /// Lives one history again, and tells it.
@@ -96,62 +116,74 @@ fn replay() {
 /// A seed decides everything: the same history twice is the same, command by command.
 #[test]
 fn a_seed_replays_exactly() {
-    let rules = Rules { mutation: Some(Mutation::DoesWhatWasNotShown), ..Rules::default() };
-    for seed in 0..12 {
-        let (first, second) = (attempt(seed, &rules), attempt(seed, &rules));
-        match (first, second) {
-            (Err(first), Err(second)) => assert_eq!(first.log, second.log, "seed {seed}"),
-            (Ok(first), Ok(second)) => assert_eq!(first, second, "seed {seed}"),
-            (first, second) => panic!("seed {seed}: {first:?} and {second:?}"),
-        }
+    for seed in 0..TWICE {
+        let told = |lived: Result<(u64, Vec<String>), Failed>| match lived {
+            Ok((_, log)) => log,
+            Err(failed) => failed.log,
+        };
+        let (first, second) = (told(attempt(seed, &Rules::default())), told(attempt(seed, &Rules::default())));
+        let differs = first.iter().zip(&second).find(|(first, second)| first != second);
+        assert!(first == second, "seed {seed}: {} and {} lines, {differs:?}", first.len(), second.len());
     }
 }
 
-/// The faults that a broken pvekube needs to be found out, and nothing else; `None`: everything that there is.
-fn least_rules(mutation: Mutation) -> Rules {
-    let calm = Rules::calm();
-    match mutation {
-        Mutation::RepeatsAfterUnknown => Rules { weather: true, ..calm },
-        Mutation::IgnoresTheLock => Rules { two_at_once: true, ..calm },
-        Mutation::BelievesAnyMark => Rules { troubles: vec![Trouble::RewritesNotes], ..calm },
-        Mutation::TakesSilenceForAbsence => Rules { troubles: vec![Trouble::PowerLoss], ..calm },
-        Mutation::LeavesStrayVolumes => Rules { troubles: vec![Trouble::PowerLoss], kills: true, ..calm },
-        Mutation::RebootsMastersTogether => Rules::default(),
-        Mutation::ClonesWithoutMark
-        | Mutation::ResizesRelatively
-        | Mutation::SetsWithoutDigest
-        | Mutation::SetsANewMac
-        | Mutation::DoesWhatWasNotShown
-        | Mutation::LeavesSnippets
-        | Mutation::NeverStarts => calm,
-    }
-}
-
-/// The simulation bites: each broken pvekube is caught with the faults that it needs (docs/testing.md has the table), and
-/// one that needs a fault is not found out without it.
+/// The simulation bites: each broken pvekube is caught by the property that it breaks, with the fault that it takes and
+/// no other, and not without that fault.
 #[test]
-#[allow(clippy::print_stdout, reason = "the table of docs/testing.md is made from it")]
+#[allow(clippy::print_stdout, reason = "says which seed shows it")]
 fn every_mutation_is_caught() {
     let mut wrong = Vec::new();
-    for mutation in Mutation::ALL {
-        let rules = Rules { mutation: Some(mutation), ..least_rules(mutation) };
-        let needs_faults = rules.weather || rules.two_at_once || !rules.troubles.is_empty();
-        let (failed, _) = live_all(0..MUTATION_SEEDS, &rules, 1);
+    for Row { mutation, caught_by, fault, besides, .. } in TABLE {
+        let begins = |failed: &Failed| failed.what.iter().any(|what| what.starts_with(&format!("{caught_by}: ")));
+        let faults: Vec<Fault> = fault.iter().chain(*besides).copied().collect();
+        let rules = Rules { mutation: Some(*mutation), ..Rules::only(&faults) };
+        let (failed, _) = live_all(0..MUTATION_SEEDS, &rules, 1, begins);
         match failed.first() {
-            Some((seed, failure)) => println!("{mutation:?}: seed {seed}: {}", failure.what[0]),
-            None => wrong.push(format!("{mutation:?} is not caught in {MUTATION_SEEDS} histories")),
+            Some((seed, failure)) => {
+                let what = failure.what.iter().find(|what| what.starts_with(&format!("{caught_by}: ")));
+                println!("{mutation:?} {faults:?}: seed {seed}: {what:?}");
+            }
+            None => wrong
+                .push(format!("{mutation:?} {faults:?} is not caught by {caught_by} in {MUTATION_SEEDS} histories")),
         }
-        let calm = Rules { mutation: Some(mutation), ..Rules::calm() };
-        if needs_faults && mutation != Mutation::RebootsMastersTogether {
-            let (failed, _) = live_all(0..CALM_SEEDS, &calm, 1);
-            wrong.extend(failed.iter().map(|(seed, _)| format!("{mutation:?} is caught without faults: seed {seed}")));
+        let without = Rules { mutation: Some(*mutation), ..Rules::only(besides) };
+        if fault.is_some() {
+            let (failed, _) = live_all(0..CALM_SEEDS, &without, 1, |_| true);
+            let told = failed.iter().map(|(seed, failure)| {
+                format!("{mutation:?} is caught without {fault:?}: seed {seed}: {:?}", failure.what)
+            });
+            wrong.extend(told);
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
+/// Each fault has a broken pvekube that only it finds out.
+#[test]
+fn every_fault_is_in_the_table() {
+    let missing: Vec<Fault> =
+        Fault::ALL.into_iter().filter(|fault| !TABLE.iter().any(|row| row.fault == Some(*fault))).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
+/// `UPDATE_DOCS=1` writes it.
+#[test]
+fn docs_testing_md_has_the_table() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/testing.md");
+    let text = std::fs::read_to_string(path).unwrap();
+    let (before, rest) = text.split_once("<!-- broken pvekubes: written by tests/simulation -->\n").expect("its begin");
+    let (_, after) = rest.split_once("<!-- end -->\n").expect("its end");
+    let table = table::markdown();
+    let wanted = format!("{before}<!-- broken pvekubes: written by tests/simulation -->\n{table}<!-- end -->\n{after}");
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::write(path, wanted).unwrap();
+    } else {
+        assert!(text == wanted, "UPDATE_DOCS=1 cargo test --test simulation docs_testing_md_has_the_table");
+    }
+}
+
 #[test]
 fn without_faults_every_history_converges() {
-    let (failed, _) = live_all(0..60, &Rules::calm(), 3);
+    let (failed, _) = live_all(0..60, &Rules::only(&[]), 3, |_| true);
     assert!(failed.is_empty(), "{failed:#?}");
 }

@@ -1,56 +1,24 @@
 //! One run of pvekube: the real observation, planner and executor.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use pvekube::execute::{ApplyOptions, Interrupt, LoginKeys, apply};
 use pvekube::model::desired::Desired;
-use pvekube::model::observed::{Observed, Silence, Upstream};
-use pvekube::model::outcome::Outcome;
+use pvekube::model::observed::Observed;
+use pvekube::model::outcome::{Event, Outcome};
 use pvekube::model::plan::{HazardKind, Plan};
+use pvekube::observe::ObserveOptions;
 use pvekube::planner::{self, PlanOptions};
-use pvekube::pve::report;
-use pvekube::remote::{ObserveAsk, Remote};
+use pvekube::remote::Remote;
 use tokio::sync::{mpsc, watch};
 
-use crate::cast::KEY_PATH;
+use crate::cast::{KEY_PATH, START};
+use crate::mutants::Mutation;
 
-const NONCE: &str = "00112233445566ff";
-
-/// As the `observe` layer does it: every node at once, torn reads again.
-pub async fn observe<R: Remote>(remote: &R, desired: &Desired) -> Observed {
-    let ask = ObserveAsk {
-        nonce: NONCE.into(),
-        cluster: Some(desired.cluster.clone()),
-        storages: vec![desired.template.storage.clone()],
-        bridges: vec![desired.template.bridge.clone()],
-        snippet_folder: Some("/var/lib/vz/snippets".into()),
-    };
-    let mut answers = BTreeMap::new();
-    for target in &desired.nodes {
-        let mut answer = Err(Silence { reason: "unasked".into(), hint: String::new(), detail: String::new() });
-        for _ in 0..3 {
-            answer = match remote.observe(&target.name, &ask).await {
-                Ok(bytes) => report::parse(NONCE, &bytes).map_err(|error| Silence {
-                    reason: error.to_string(),
-                    hint: String::new(),
-                    detail: String::new(),
-                }),
-                Err(error) => Err(Silence {
-                    reason: error.sentence.clone(),
-                    hint: error.hint.clone(),
-                    detail: error.detail.clone(),
-                }),
-            };
-            match &answer {
-                Ok(report) if report.worth_asking_again() => {}
-                Ok(_) | Err(_) => break,
-            }
-        }
-        answers.insert(target.name.clone(), answer);
-    }
-    let digest = desired.template.image_digest.clone().expect("the cast pins the image");
-    report::assemble(&desired.nodes, answers, Upstream::Known { digest, source: "pinned".into() }, crate::cast::START)
+pub async fn observe<R: Remote>(remote: &Arc<R>, desired: &Desired) -> Observed {
+    // The cast pins the image: no list is asked.
+    let options = ObserveOptions { checksums: None, taken_at: START, nonce: "00112233445566ff".into() };
+    pvekube::observe::observe(remote, desired, &options).await
 }
 
 /// What the operator agrees to.
@@ -60,13 +28,29 @@ pub struct Consent {
     pub accept: Vec<HazardKind>,
 }
 
-pub fn plan(desired: &Desired, observed: &Observed, consent: &Consent) -> Plan {
-    let options = PlanOptions {
-        prune: consent.prune,
-        accept: consent.accept.iter().copied().collect(),
-        ..PlanOptions::default()
-    };
-    planner::plan(desired, observed, &options)
+/// The planner, perhaps a broken one.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Planning {
+    pub mutation: Option<Mutation>,
+}
+
+impl Planning {
+    pub fn plan(&self, desired: &Desired, observed: &Observed, consent: &Consent) -> Plan {
+        let mut desired = desired.clone();
+        let mut options = PlanOptions {
+            prune: consent.prune,
+            accept: consent.accept.iter().copied().collect(),
+            ..PlanOptions::default()
+        };
+        if let Some(mutation) = self.mutation {
+            mutation.wish(&mut desired, &mut options);
+        }
+        let mut plan = planner::plan(&desired, observed, &options);
+        if let Some(mutation) = self.mutation {
+            mutation.plan(&mut plan, &desired);
+        }
+        plan
+    }
 }
 
 /// Whether apply would go on: no failed check, every hazard accepted.
@@ -76,11 +60,10 @@ pub fn is_allowed(plan: &Plan) -> bool {
 
 pub async fn carry_out<R: Remote>(
     remote: Arc<R>,
-    desired: &Desired,
-    observed: &Observed,
-    plan: &Plan,
+    (desired, observed, plan): (&Desired, &Observed, &Plan),
     owner: &str,
     seed: u64,
+    hear: impl Fn(Event) + Send + 'static,
 ) -> Outcome {
     let options = ApplyOptions {
         owner: owner.to_owned(),
@@ -91,7 +74,11 @@ pub async fn carry_out<R: Remote>(
     };
     let (events, mut heard) = mpsc::unbounded_channel();
     let (_interrupt, asked) = watch::channel(Interrupt::None);
-    let listener = tokio::spawn(async move { while heard.recv().await.is_some() {} });
+    let listener = tokio::spawn(async move {
+        while let Some(event) = heard.recv().await {
+            hear(event);
+        }
+    });
     let outcome = apply(plan, desired, observed, remote, options, events, asked).await;
     listener.abort();
     outcome

@@ -12,46 +12,10 @@ use pvekube::sandbox::remote::{Cut, Links, Operations};
 use pvekube::sandbox::tools;
 use pvekube::sandbox::world::World;
 
+use crate::faults::Fault;
 use crate::random::Random;
-use crate::watch::{Watch, marked, realms};
-
-/// Kinds of trouble, each on or off for a whole history.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Trouble {
-    PowerLoss,
-    CutReset,
-    CutVanished,
-    StorageFull,
-    SlowNode,
-    NoQuorum,
-    EditsValues,
-    RewritesNotes,
-    ClonesWithMark,
-    StopsVm,
-    DestroysVm,
-    Migrates,
-    TakesVmid,
-    LocksForBackup,
-}
-
-impl Trouble {
-    pub const ALL: [Trouble; 14] = [
-        Trouble::PowerLoss,
-        Trouble::CutReset,
-        Trouble::CutVanished,
-        Trouble::StorageFull,
-        Trouble::SlowNode,
-        Trouble::NoQuorum,
-        Trouble::EditsValues,
-        Trouble::RewritesNotes,
-        Trouble::ClonesWithMark,
-        Trouble::StopsVm,
-        Trouble::DestroysVm,
-        Trouble::Migrates,
-        Trouble::TakesVmid,
-        Trouble::LocksForBackup,
-    ];
-}
+use crate::view::{marked, realms};
+use crate::watch::Watch;
 
 #[derive(Clone)]
 pub struct Stage {
@@ -62,7 +26,7 @@ pub struct Stage {
 }
 
 /// One trouble after the other, until dropped.
-pub async fn go_on(stage: Stage, kinds: Vec<Trouble>, mut random: Random) {
+pub async fn go_on(stage: Stage, kinds: Vec<Fault>, mut random: Random) {
     if kinds.is_empty() {
         return std::future::pending().await;
     }
@@ -75,7 +39,7 @@ pub async fn go_on(stage: Stage, kinds: Vec<Trouble>, mut random: Random) {
     }
 }
 
-async fn befall(stage: &Stage, kind: Trouble, node: &SandboxNode, random: &mut Random) {
+async fn befall(stage: &Stage, kind: Fault, node: &SandboxNode, random: &mut Random) {
     let world = &stage.world;
     let name = node.name().to_owned();
     let change = |body: &dyn Fn(&mut pvekube::sandbox::faults::Faults)| {
@@ -84,43 +48,51 @@ async fn befall(stage: &Stage, kind: Trouble, node: &SandboxNode, random: &mut R
     let pause = Duration::from_secs(random.between(5, 90));
     stage.watch.note(world.clock.now(), &format!("{kind:?} on {name} for {pause:?}"));
     match kind {
-        Trouble::PowerLoss => {
+        Fault::PowerLoss => {
             power::off(node, &stage.operations, &stage.links).expect("memory takes all files");
             stage.watch.node_down(&node.realm().name);
             tokio::time::sleep(pause).await;
             power::on(node).await.expect("memory takes all files");
         }
-        Trouble::CutReset => stage.links.cut(&name, Cut::Reset),
-        Trouble::CutVanished => stage.links.cut(&name, Cut::Vanished),
-        Trouble::StorageFull => {
+        Fault::CutReset => stage.links.cut(&name, Cut::Reset),
+        Fault::CutVanished => stage.links.cut(&name, Cut::Vanished),
+        Fault::StorageFull => {
             change(&|faults| faults.storage_full.extend([format!("{name}/disks")]));
             tokio::time::sleep(pause).await;
             change(&|faults| faults.storage_full.clear());
         }
-        Trouble::SlowNode => {
+        Fault::SlowNode => {
             change(&|faults| faults.slow.extend([(name.clone(), 8.0)]));
             tokio::time::sleep(pause).await;
             change(&|faults| faults.slow.clear());
         }
-        Trouble::NoQuorum => {
+        Fault::NoQuorum => {
             let realm = node.realm().name.clone();
             change(&|faults| faults.no_quorum.extend([realm.clone()]));
             tokio::time::sleep(pause).await;
             change(&|faults| faults.no_quorum.clear());
         }
-        Trouble::EditsValues
-        | Trouble::RewritesNotes
-        | Trouble::ClonesWithMark
-        | Trouble::StopsVm
-        | Trouble::DestroysVm
-        | Trouble::Migrates
-        | Trouble::TakesVmid
-        | Trouble::LocksForBackup => administer(stage, kind, random).await,
+        Fault::EditsValues
+        | Fault::RewritesNotes
+        | Fault::ClonesWithMark
+        | Fault::StopsVm
+        | Fault::DestroysVm
+        | Fault::Migrates
+        | Fault::TakesVmid
+        | Fault::LocksForBackup => administer(stage, kind, random).await,
+        Fault::Refused
+        | Fault::LostBefore
+        | Fault::LostAfter
+        | Fault::SlowRequest
+        | Fault::Frozen
+        | Fault::Torn
+        | Fault::Kill
+        | Fault::TwoAtOnce => {}
     }
 }
 
 /// The administrator acts on one of our machines, with PVE's own tools.
-async fn administer(stage: &Stage, kind: Trouble, random: &mut Random) {
+async fn administer(stage: &Stage, kind: Fault, random: &mut Random) {
     let views = realms(&stage.world);
     if views.is_empty() {
         return;
@@ -129,7 +101,7 @@ async fn administer(stage: &Stage, kind: Trouble, random: &mut Random) {
     let machines: Vec<_> =
         marked(&view).into_iter().filter(|(_, _, mark)| matches!(mark.subject, MarkSubject::Machine(_))).collect();
     let id = random.between(100, 119).to_string();
-    if kind == Trouble::TakesVmid {
+    if kind == Fault::TakesVmid {
         return act(stage, &view, &["create", &id, "--name", "intruder", "--memory", "512"], &id).await;
     }
     if machines.is_empty() {
@@ -140,35 +112,29 @@ async fn administer(stage: &Stage, kind: Trouble, random: &mut Random) {
     let Some(node) = stage.world.node(&owner).filter(|node| !offline.contains(node.name())) else { return };
     let vmid = vmid.to_string();
     match kind {
-        Trouble::EditsValues => {
+        Fault::EditsValues => {
             let memory = random.pick(&["1536", "3072"]).to_string();
             act(stage, &node, &["set", &vmid, "--memory", &memory, "--cores", "3"], &vmid).await;
         }
-        Trouble::RewritesNotes => act(stage, &node, &["set", &vmid, "--description", "my notes"], &vmid).await,
-        Trouble::ClonesWithMark => act(stage, &node, &["clone", &vmid, &id, "--full", "1"], &id).await,
-        Trouble::StopsVm => act(stage, &node, &["stop", &vmid], &vmid).await,
-        Trouble::DestroysVm => {
+        Fault::RewritesNotes => act(stage, &node, &["set", &vmid, "--description", "my notes"], &vmid).await,
+        Fault::ClonesWithMark => act(stage, &node, &["clone", &vmid, &id, "--full", "1"], &id).await,
+        Fault::StopsVm => act(stage, &node, &["stop", &vmid], &vmid).await,
+        Fault::DestroysVm => {
             act(stage, &node, &["stop", &vmid], &vmid).await;
             act(stage, &node, &["destroy", &vmid, "--purge", "1"], &vmid).await;
         }
-        Trouble::Migrates => {
+        Fault::Migrates => {
             let others: Vec<String> = node.members().iter().map(|member| member.name().to_owned()).collect();
             let target = random.pick(&others).clone();
             act(stage, &node, &["stop", &vmid], &vmid).await;
             act(stage, &node, &["migrate", &vmid, &target], &vmid).await;
         }
-        Trouble::LocksForBackup => {
+        Fault::LocksForBackup => {
             act(stage, &node, &["set", &vmid, "--lock", "backup"], &vmid).await;
             tokio::time::sleep(Duration::from_secs(random.between(10, 90))).await;
             act(stage, &node, &["unlock", &vmid], &vmid).await;
         }
-        Trouble::TakesVmid
-        | Trouble::PowerLoss
-        | Trouble::CutReset
-        | Trouble::CutVanished
-        | Trouble::StorageFull
-        | Trouble::SlowNode
-        | Trouble::NoQuorum => {}
+        _ => {}
     }
 }
 

@@ -60,6 +60,9 @@ impl Watch {
             }
             let looks_again = !self.open.is_empty();
             tokio::select! {
+                biased;
+                // The channel ends with the session.
+                _ = session.cut() => return,
                 request = inbox.recv() => match request {
                     Some(FollowRequest::Operation(name)) => drop(self.open.insert(name, Said::default())),
                     Some(FollowRequest::Agent { vmid, ask }) => {
@@ -71,8 +74,6 @@ impl Watch {
                 () = changed => {}
                 () = tokio::time::sleep(POLL), if looks_again => {}
                 _ = probes.join_next(), if !probes.is_empty() => {}
-                // The channel ends with the session.
-                _ = session.cut() => return,
             }
         }
     }

@@ -64,6 +64,7 @@ async fn hold(
     ended: CancellationToken,
 ) {
     let how = tokio::select! {
+        biased;
         () = ended.cancelled() => Cut::Reset,
         // Let go of, or the one who held it is gone: its end of the connection closes.
         _ = released.recv() => Cut::Reset,
@@ -76,6 +77,7 @@ async fn hold(
             tokio::time::sleep(PATIENCE.saturating_sub(DOUBT)).await;
         };
         tokio::select! {
+            biased;
             () = ended.cancelled() => {}
             () = patience => {}
         }

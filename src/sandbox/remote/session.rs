@@ -115,6 +115,7 @@ impl SandboxRemote {
             Weather::Fair | Weather::LostAfter => {}
         }
         let answer = tokio::select! {
+            biased;
             answer = work(node) => answer,
             how = session.cut() => {
                 if how == Cut::Vanished {
