@@ -16,3 +16,5 @@ mod crash;
 mod diagnosis;
 #[path = "execute/fields.rs"]
 mod fields;
+#[path = "execute/found.rs"]
+mod found;

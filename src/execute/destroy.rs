@@ -24,8 +24,10 @@ impl<R: Remote> StepRun<R> {
         let seen = self.at_rest().await?;
         let Some(config) = seen.config.clone() else { return Ok(()) };
         seen.marked(mark, &self.subject())?;
-        // A template that was never converted is half-made, too, whatever its lock says: a failed import or bake leaves none.
-        let half_made = half_made || mark.subject == MarkSubject::Template && !config.is_template();
+        // A template that was never converted, or not wholly, is half-made, too, whatever its lock says: a failed import or
+        // bake leaves none, and a `qm template` that lost quorum leaves base volumes that its config does not name.
+        let converted = config.is_template() && self.unconverted(&config).is_empty();
+        let half_made = half_made || mark.subject == MarkSubject::Template && !converted;
         if half_made {
             self.found("half-made, removed".to_owned());
             return self.unmake(&seen, mark, &self.storage()).await;
@@ -115,8 +117,9 @@ impl<R: Remote> StepRun<R> {
         }
     }
 
-    /// The VM once none of our operations works on it any more.
-    async fn at_rest(&self) -> Result<Seen, StepError> {
+    /// The VM (or its free id) once none of our operations works on it any more: one that an earlier run left behind may
+    /// have begun and not yet written anything.
+    pub(super) async fn at_rest(&self) -> Result<Seen, StepError> {
         loop {
             let seen = self.read_back().await?;
             let Some(operation) = seen.live_operation() else { return Ok(seen) };

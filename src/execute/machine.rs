@@ -36,7 +36,7 @@ impl<R: Remote> StepRun<R> {
         let since = Instant::now();
         let mut attempt = 0;
         loop {
-            let before = self.read_back().await?;
+            let before = self.at_rest().await?;
             if before.config.is_some() {
                 return if is_whole_clone(&before, clone.mark) {
                     Ok(())
@@ -89,7 +89,13 @@ impl<R: Remote> StepRun<R> {
     ) -> Result<(), StepError> {
         self.progress("configuring", None);
         if !revert.is_empty() {
-            let change = Change { verb: "revert", id: "set-failed", what: "could not drop its pending changes", mark };
+            let change = Change {
+                verb: "revert",
+                id: "set-failed",
+                what: "could not drop its pending changes",
+                mark,
+                takes_out_of_service: false,
+            };
             let pending = |seen: &Seen| -> Vec<String> {
                 let config = seen.config.as_ref();
                 let is_pending = |key: &&String| {
@@ -101,7 +107,13 @@ impl<R: Remote> StepRun<R> {
             let command = |config: &VmConfig| (commands::revert(self.step.vmid, revert, &config.digest), Vec::new());
             self.change(&change, pending, command).await?;
         }
-        let change = Change { verb: "set", id: "set-failed", what: "could not be configured", mark };
+        let change = Change {
+            verb: "set",
+            id: "set-failed",
+            what: "could not be configured",
+            mark,
+            takes_out_of_service: false,
+        };
         let unmet = |seen: &Seen| match &seen.config {
             Some(config) => verify::unmet(config, set, delete),
             None => vec!["the VM is gone".to_owned()],
@@ -112,7 +124,13 @@ impl<R: Remote> StepRun<R> {
     /// Absolute and grow only: a repeated resize does nothing.
     pub(super) async fn resize_step(&self, mark: &Mark, disk: &str, size_gb: u64) -> Result<(), StepError> {
         self.progress(format!("growing {disk} to {size_gb} GB"), None);
-        let change = Change { verb: "resize", id: "resize-failed", what: "could not grow its disk", mark };
+        let change = Change {
+            verb: "resize",
+            id: "resize-failed",
+            what: "could not grow its disk",
+            mark,
+            takes_out_of_service: false,
+        };
         let wanted = size_gb << 30;
         let unmet = |seen: &Seen| match seen.config.as_ref().and_then(|config| disk_bytes(config, disk)) {
             Some(bytes) if bytes >= wanted => Vec::new(),
@@ -127,7 +145,13 @@ impl<R: Remote> StepRun<R> {
 
     pub(super) async fn start_step(&self, mark: &Mark) -> Result<(), StepError> {
         self.progress("starting", None);
-        let change = Change { verb: "start", id: "start-failed", what: "could not be started", mark };
+        let change = Change {
+            verb: "start",
+            id: "start-failed",
+            what: "could not be started",
+            mark,
+            takes_out_of_service: false,
+        };
         let unmet = |seen: &Seen| if seen.running { Vec::new() } else { vec!["QEMU does not run".to_owned()] };
         self.change(&change, unmet, |_| (commands::start(self.step.vmid), Vec::new())).await?;
         self.reached(Stage::Running);
@@ -148,7 +172,13 @@ impl<R: Remote> StepRun<R> {
     /// Shuts down, by force after the time-out.
     pub(super) async fn stop(&self, mark: &Mark, timeout_s: u32) -> Result<(), StepError> {
         self.progress("shutting down", None);
-        let change = Change { verb: "shutdown", id: "shutdown-failed", what: "could not be shut down", mark };
+        let change = Change {
+            verb: "shutdown",
+            id: "shutdown-failed",
+            what: "could not be shut down",
+            mark,
+            takes_out_of_service: true,
+        };
         let unmet = |seen: &Seen| if seen.running { vec!["QEMU still runs".to_owned()] } else { Vec::new() };
         self.change(&change, unmet, |_| (commands::shutdown(self.step.vmid, timeout_s), Vec::new())).await?;
         self.reached(Stage::Stopped);

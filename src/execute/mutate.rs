@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep};
 
 use super::failure::{StepError, failure};
 use super::interrupt::{Interrupt, reached};
+use super::quorum::Spared;
 use super::read_back::Seen;
 use super::run::StepRun;
 use super::verify;
@@ -34,6 +35,8 @@ pub(super) struct Change<'a> {
     /// What could not be done, after the subject's name: `could not be configured`.
     pub(super) what: &'a str,
     pub(super) mark: &'a Mark,
+    /// Whether enough other masters are in service is asked right before, each time.
+    pub(super) takes_out_of_service: bool,
 }
 
 impl<R: Remote> StepRun<R> {
@@ -52,6 +55,9 @@ impl<R: Remote> StepRun<R> {
             let config = before.marked(change.mark, &self.subject())?;
             if unmet(&before).is_empty() {
                 return Ok(());
+            }
+            if change.takes_out_of_service && self.spare_this_master().await? == Spared::AfterWaiting {
+                continue;
             }
             let (args, files) = command(config);
             let ended = self.operate(change.verb, Work::Qm { args }, files).await?;

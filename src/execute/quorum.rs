@@ -20,27 +20,39 @@ use crate::remote::{AgentAsk, Remote};
 /// Between looks at masters that are not up yet.
 const LOOK: Duration = Duration::from_secs(5);
 
+/// The other masters can do without this one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Spared {
+    AtOnce,
+    /// What was read of the VM before may have changed since.
+    AfterWaiting,
+}
+
 impl<R: Remote> StepRun<R> {
     /// Waits until enough other masters are in service; a time-out leaves this one alone.
-    pub(super) async fn spare_this_master(&self) -> Result<(), StepError> {
+    pub(super) async fn spare_this_master(&self) -> Result<Spared, StepError> {
         let is_master = matches!(&self.step.subject, Target::Machine { role: Role::Master, .. });
         let wanted = self.run.desired.machines.iter().filter(|machine| machine.role == Role::Master).count();
         let needed = wanted / 2 + 1;
         // One or two masters can't spare any: that needed consent before anything began.
         if !is_master || needed >= wanted || self.run.may_break_quorum {
-            return Ok(());
+            return Ok(Spared::AtOnce);
         }
         let deadline = Instant::now() + Duration::from_secs(u64::from(self.run.desired.readiness.timeout_s));
+        let mut spared = Spared::AtOnce;
         loop {
             let mut up = 0;
             for (node, vmid) in self.other_masters().values() {
                 up += usize::from(self.is_in_service(node, *vmid).await);
             }
-            // One that is down already takes nothing away.
-            if up >= needed || !self.is_in_service(&self.step.node, self.step.vmid).await {
-                return Ok(());
+            if up >= needed {
+                return Ok(spared);
             }
             if Instant::now() >= deadline {
+                // One that is down takes nothing away; but one that is silent may be booting, and was given the time for it.
+                if !self.is_in_service(&self.step.node, self.step.vmid).await {
+                    return Ok(Spared::AtOnce);
+                }
                 let summary =
                     format!("{}: only {up} of the other masters are in service, {needed} must be", self.subject());
                 let next = "see to the other masters (pvekube status), then run apply again";
@@ -48,9 +60,11 @@ impl<R: Remote> StepRun<R> {
             }
             self.progress("waits for the other masters", None);
             tokio::select! {
+                biased;
                 () = sleep(LOOK) => {}
                 () = reached(&self.run.interrupt, Interrupt::Finish) => return Err(StepError::NotStarted),
             }
+            spared = Spared::AfterWaiting;
         }
     }
 

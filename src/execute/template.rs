@@ -16,6 +16,7 @@ use super::verify;
 use crate::model::ids::{ImageDigest, StorageName};
 use crate::model::mark::Mark;
 use crate::model::plan::{BakeStep, Settings};
+use crate::model::vm_config::VmConfig;
 use crate::pve::cloud_init::{BakeOutcome, bake_outcome};
 use crate::pve::commands;
 use crate::pve::storage_cfg::makes_bases;
@@ -103,7 +104,7 @@ impl<R: Remote> StepRun<R> {
         let since = Instant::now();
         let mut attempt = 0;
         loop {
-            let before = self.read_back().await?;
+            let before = self.at_rest().await?;
             if before.config.is_some() {
                 let made = self.created(&before, mark, set);
                 return if made { Ok(()) } else { Err(taken(&self.subject(), &before).into()) };
@@ -148,7 +149,13 @@ impl<R: Remote> StepRun<R> {
         options: &str,
     ) -> Result<(), StepError> {
         self.progress("importing the image", Some(0.0));
-        let change = Change { verb: "import", id: "import-failed", what: "could not import its image", mark };
+        let change = Change {
+            verb: "import",
+            id: "import-failed",
+            what: "could not import its image",
+            mark,
+            takes_out_of_service: false,
+        };
         let unmet = |seen: &Seen| match seen.config.as_ref().and_then(|config| config.get(disk)) {
             Some(_) => Vec::new(),
             None => vec![format!("there is no disk {disk}")],
@@ -251,17 +258,27 @@ impl<R: Remote> StepRun<R> {
             return Err(failure.into());
         }
         self.progress("converting to a template", None);
-        let change = Change { verb: "template", id: "template-failed", what: "could not be made a template", mark };
-        let realm = self.run.observed.realm_of(&self.step.node);
-        let makes_bases = |storage: &str| {
-            let definition = realm.and_then(|realm| realm.storages.get(&StorageName::from(storage)));
-            definition.is_none_or(|definition| makes_bases(&definition.kind))
+        let change = Change {
+            verb: "template",
+            id: "template-failed",
+            what: "could not be made a template",
+            mark,
+            takes_out_of_service: false,
         };
         let unmet = |seen: &Seen| match &seen.config {
-            Some(config) if config.is_template() => verify::unconverted(config, makes_bases),
+            Some(config) if config.is_template() => self.unconverted(config),
             Some(_) => vec!["it is no template".to_owned()],
             None => vec!["the VM is gone".to_owned()],
         };
         self.change(&change, unmet, |_| (commands::template(self.step.vmid), Vec::new())).await
+    }
+
+    /// A template's disks that were not converted, where their storage can.
+    pub(super) fn unconverted(&self, config: &VmConfig) -> Vec<String> {
+        let realm = self.run.observed.realm_of(&self.step.node);
+        verify::unconverted(config, |storage| {
+            let definition = realm.and_then(|realm| realm.storages.get(&StorageName::from(storage)));
+            definition.is_none_or(|definition| makes_bases(&definition.kind))
+        })
     }
 }

@@ -133,13 +133,14 @@ impl<'s, 'a> Board<'s, 'a> {
         if id.pool.role() == Role::Master {
             *self.masters.entry(node.clone()).or_default() += 1;
         }
-        let (Some(Fate::Keep(keep)), Some(machine)) = (fate, self.survey.wanted.get(id)) else { return };
+        let (Some(Fate::Keep(_) | Fate::Attach(_)), Some(machine)) = (fate, self.survey.wanted.get(id)) else { return };
         if let Some(room) = room {
             let (has, wants) = (capacity::vm_memory_bytes(found.config), machine.memory_mb.saturating_mul(MIB));
             // A running VM keeps what it has until it boots; a stopped one takes what is set at once.
             let will = if found.vm.power == Power::Running { has.max(wants) } else { wants };
             room.memory_used = room.memory_used.saturating_sub(has).saturating_add(will);
         }
+        let Some(Fate::Keep(keep)) = fate else { return };
         if let (Some(store), Some(grow)) = (store, &keep.diff.grow) {
             let added = grow.to_bytes().saturating_sub(grow.from_bytes);
             store.planned = store.planned.saturating_add(if store.thin { 0 } else { added });

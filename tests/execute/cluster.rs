@@ -174,7 +174,12 @@ impl Cluster {
     }
 
     pub async fn apply_with(&self, options: ApplyOptions) -> Applied {
-        let (plan, observed) = self.plan().await;
+        let planned = self.plan().await;
+        self.carry_out(planned, options).await
+    }
+
+    /// Carries out a plan that may have been made long ago.
+    pub async fn carry_out(&self, (plan, observed): (Plan, Observed), options: ApplyOptions) -> Applied {
         let (sender, mut receiver) = mpsc::unbounded_channel();
         let (_interrupt, interrupt) = watch::channel(Interrupt::None);
         let remote = Arc::new(self.remote.clone());

@@ -34,6 +34,24 @@ fn masters_spread_first_then_fewest_vms() {
     assert_eq!((use1.vms, use1.known), ((2, 5), true));
 }
 
+/// Its config is still the template's, with the template's memory. (It was counted with that.)
+#[test]
+fn a_machine_that_an_earlier_run_is_cloning_is_counted_as_it_will_be() {
+    let mut desired = with_machines(desired(2), 0, 2);
+    desired.placement = Strategy::Memory;
+    desired.machines[0].memory_mb = 8192;
+    let mut observed = observed(2);
+    put_template(&mut observed, "pve1", 9000);
+    put_template(&mut observed, "pve2", 9001);
+    put_machine(&mut observed, "pve1", 101, &desired.machines[0]);
+    stop(&mut observed, "pve1", 101);
+    config_mut(&mut observed, 101).keys.extend([("lock".into(), "clone".into()), ("memory".into(), "1024".into())]);
+    facts(&mut observed, "pve1").operations.push(operation(101, "clone"));
+    foreign(&mut observed, "pve2", 500, "other");
+    config_mut(&mut observed, 500).keys.insert("memory".into(), "4096".into());
+    assert_eq!(why(&plan(&desired, &observed), "k8s-worker-2").0, "pve2");
+}
+
 #[test]
 fn zones_come_before_nodes() {
     let mut desired = with_machines(desired(3), 3, 0);

@@ -103,6 +103,7 @@ async fn history(mut random: Random, base: Option<Arc<Base>>, rules: Rules) -> R
     let kinds: Vec<Fault> = troubles.filter(|_| rules.certain || random.percent(25)).collect();
     watch.note(world.clock.now(), &format!("troubles {kinds:?}"));
     let troubles = tokio::spawn(go_on(stage.clone(), kinds, Random::new(random.next())));
+    watch.learn_masters(&world);
     let planning = Planning { mutation: rules.mutation };
     let player = Player { remote: nodes, desired, watch: watch.clone(), planning, memory: Mutex::default() };
     for _ in 0..random.between(1, 2) {

@@ -140,9 +140,9 @@ async fn administer(stage: &Stage, kind: Fault, random: &mut Random) {
 
 async fn act(stage: &Stage, node: &SandboxNode, args: &[&str], touched: &str) {
     let vmid: u32 = touched.parse().unwrap_or(0);
-    stage.watch.admin(vmid, stage.world.clock.now(), &format!("qm {} on {}", args.join(" "), node.name()));
+    stage.watch.admin_begins(vmid, &stage.world, &format!("qm {} on {}", args.join(" "), node.name()));
     let (_, out) = Captured::new();
     let argv = ["qm"].into_iter().chain(args.iter().copied());
     tools::run(node, &Process::new(argv, out)).await;
-    stage.watch.admin(vmid, stage.world.clock.now(), &format!("done: qm {}", args.join(" ")));
+    stage.watch.admin_is_done(vmid, &stage.world);
 }

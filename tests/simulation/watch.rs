@@ -11,6 +11,7 @@ use pvekube::model::vm_config::VmConfig;
 use pvekube::pve::property::Net;
 use pvekube::sandbox::node::SandboxNode;
 use pvekube::sandbox::remote::{Conditions, Moment, Weather};
+use pvekube::sandbox::world::World;
 use tokio::sync::Notify;
 
 use crate::argv::{self, subject};
@@ -21,8 +22,9 @@ use crate::view;
 /// An operation that a pvekube asked for right before it was killed may begin so many seconds later.
 const LAST_WORD_S: f64 = 1.0;
 
-/// Before it stops a master, pvekube must have asked the others not longer ago than this.
-const RECENTLY_S: f64 = 60.0;
+/// Before it stops a master, pvekube must have asked the others not longer ago than this: a request is given up after two
+/// minutes.
+const RECENTLY_S: f64 = 150.0;
 
 /// What may happen to requests in a history.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -50,8 +52,8 @@ struct State {
     plans: BTreeMap<u64, Shown>,
     /// Programs of ours that run, by realm and VMID.
     running: BTreeMap<(String, u32), u32>,
-    /// When a program of ours last began on a VM, by realm and VMID.
-    worked_on: BTreeMap<(String, u32), f64>,
+    /// When a program of ours last began to stop a VM, by realm and VMID.
+    stopped: BTreeMap<(String, u32), f64>,
     /// When the administrator last touched a VM (Unix seconds).
     touched: BTreeMap<u32, f64>,
     /// MACs by SMBIOS UUID: a VM keeps its own.
@@ -71,7 +73,7 @@ impl Watch {
             violations: Vec::new(),
             plans: BTreeMap::new(),
             running: BTreeMap::new(),
-            worked_on: BTreeMap::new(),
+            stopped: BTreeMap::new(),
             touched: BTreeMap::new(),
             macs: BTreeMap::new(),
             known_masters: BTreeSet::new(),
@@ -139,10 +141,24 @@ impl Watch {
         }
     }
 
-    pub fn admin(&self, vmid: u32, now: f64, what: &str) {
+    /// The administrator begins to work on a VM: until he is done nobody can tell what becomes of it.
+    pub fn admin_begins(&self, vmid: u32, world: &Arc<World>, what: &str) {
+        let mut state = self.state();
+        state.known_masters.extend(view::marked_masters(world));
+        state.touched.insert(vmid, f64::INFINITY);
+        state.log.push(format!("{:.0} administrator: {what}", world.clock.now()));
+    }
+
+    pub fn admin_is_done(&self, vmid: u32, world: &Arc<World>) {
+        let now = world.clock.now();
         let mut state = self.state();
         state.touched.insert(vmid, now);
-        state.log.push(format!("{now:.0} administrator: {what}"));
+        state.log.push(format!("{now:.0} administrator: done with {vmid}"));
+    }
+
+    /// Whoever is a master now.
+    pub fn learn_masters(&self, world: &Arc<World>) {
+        self.state().known_masters.extend(view::marked_masters(world));
     }
 
     pub fn note(&self, now: f64, what: &str) {
@@ -203,7 +219,9 @@ impl Conditions for Watch {
                 keep_mac(state, config.as_ref(), vmid, &mut found);
                 let deed = Deed { node, argv, verb, vmid, config: config.as_ref(), now };
                 deed.before(state, &mut found);
-                state.worked_on.insert(key, now);
+                if matches!(verb, "stop" | "shutdown" | "destroy" | "reboot") {
+                    state.stopped.insert(key, now);
+                }
             }
             Moment::After { exit } => {
                 state.log.push(format!("{now:.0} {}: {verb} {vmid} exit {exit}", node.name()));
@@ -329,8 +347,8 @@ impl Deed<'_> {
         // One that has just answered and that we did not stop since then went down by somebody else's doing.
         let lost_since = |master: &&(String, u32)| {
             let answers = allowing.iter().filter_map(|plan| plan.answered.get(&master.1));
-            let worked_on = state.worked_on.get(*master).copied().unwrap_or(0.0);
-            !up.contains(*master) && answers.copied().any(|at| at > worked_on && self.now - at < RECENTLY_S)
+            let stopped = state.stopped.get(*master).copied().unwrap_or(0.0);
+            !up.contains(*master) && answers.copied().any(|at| at > stopped && self.now - at < RECENTLY_S)
         };
         let count = (up.len() + state.known_masters.iter().filter(lost_since).count()).saturating_sub(1);
         if up.contains(&key) && count < masters / 2 + 1 {
