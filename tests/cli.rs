@@ -142,6 +142,16 @@ fn how_an_apply_may_end() {
     desk.write("config.yaml", &desk.read("config.yaml").replace("timeout_seconds: 300", "timeout_seconds: 1"));
     let late = desk.run("apply --sandbox --auto-approve").exits(1).says("error[not-ready]");
     assert!(late.stdout.contains("next:") || late.stderr.contains("next:"), "{}", late.stdout);
+
+    // Nothing is left to change, but a run is no success before the machine is ready: the next one goes on waiting.
+    desk.write(".pvekube-sandbox/faults.json", r#"{"agent": {"100": "absent"}}"#);
+    let again = desk.run("apply --sandbox --auto-approve").exits(1).says("No changes.").says("error[not-ready]");
+    assert!(again.stderr.contains("k8s-worker-1 is not ready yet"), "{}", again.stderr);
+    desk.run("apply --sandbox --auto-approve --no-wait").exits(0).says("No changes.");
+    desk.write(".pvekube-sandbox/faults.json", "{}");
+    desk.write("config.yaml", &desk.read("config.yaml").replace("timeout_seconds: 1", "timeout_seconds: 300"));
+    desk.run("apply --sandbox --auto-approve").exits(0).says("No changes.");
+    desk.run("status --sandbox").exits(0);
 }
 
 #[test]

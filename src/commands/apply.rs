@@ -1,13 +1,21 @@
 //! `pvekube apply`: show the plan, ask, run it; or exactly a saved plan.
 
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
 use super::run::{self, Approval};
 use super::session::{self, Session};
-use super::{Stop, interrupts, look, planning, saved};
+use super::{Stop, interrupts, login_keys, look, planning, saved};
 use crate::cli::{Apply as Args, Global, Planning, TextOrJson};
 use crate::error::{Exit, Fault};
+use crate::execute::{self, GlanceOptions, Interrupt};
+use crate::model::observed::Observed;
+use crate::model::outcome::{MachineReport, Stage};
 use crate::model::plan::{Action, Plan};
 use crate::planner;
 use crate::remote::Remote as _;
+use crate::render::outcome::stage_text;
 use crate::render::saved::{expect, expected_digest};
 use crate::ui::Ui;
 
@@ -43,6 +51,9 @@ async fn go(ui: &Ui, session: &Session, args: &Args, approval: Approval) -> Resu
         expect(&plan, expected)?;
     }
     let mut exit = run::plan(ui, session, &observed, &plan, &args.running, approval, interrupt.clone()).await?;
+    if exit == Exit::Success && !plan.has_changes() && !args.running.no_wait {
+        return wait_for_the_rest(ui, session, &observed, &plan, args, interrupt).await;
+    }
     let mut attached = has_attached(&plan);
     // A template and a machine that is cloned from it: two rounds. More would be another run's doing.
     for _ in 0..3 {
@@ -57,6 +68,44 @@ async fn go(ui: &Ui, session: &Session, args: &Args, approval: Approval) -> Resu
         exit = run::plan(ui, session, &observed, &plan, &args.running, approval, interrupt.clone()).await?;
     }
     Ok(exit)
+}
+
+/// Nothing is to be changed, but an earlier run may have given up waiting, or was killed while it did: success is every machine
+/// being ready, so it goes on waiting where that one stopped.
+async fn wait_for_the_rest(
+    ui: &Ui,
+    session: &Session,
+    observed: &Observed,
+    plan: &Plan,
+    args: &Args,
+    interrupt: watch::Receiver<Interrupt>,
+) -> Result<Exit, Stop> {
+    let desired = &session.loaded.desired;
+    let options = GlanceOptions {
+        keys: login_keys::find(desired).await,
+        known_hosts: Some(run::known_hosts(session, args.running.known_hosts.as_deref())?),
+    };
+    let machines = tokio::select! {
+        machines = execute::glance(desired, observed, Arc::clone(&session.nodes), options) => machines,
+        () = interrupts::first(interrupt.clone()) => return Ok(Exit::Interrupted),
+    };
+    // An adopted machine has no image in its mark: whether it has an agent is its operator's business.
+    let ours =
+        |vmid| observed.managed(&desired.cluster).any(|(_, _, vm, mark)| vm.vmid == vmid && mark.image.is_some());
+    let left = |machine: &&MachineReport| {
+        let runs = !matches!(machine.stage, Stage::Unknown | Stage::Absent | Stage::Stopped);
+        !machine.ready && runs && plan.unchanged.contains(&machine.name) && ours(machine.vmid)
+    };
+    let waiting: Vec<&MachineReport> = machines.iter().filter(left).collect();
+    if waiting.is_empty() {
+        return Ok(Exit::Success);
+    }
+    for machine in &waiting {
+        ui.talk(&format!("{} is not ready yet ({}); waiting for it.", machine.name, stage_text(machine.stage)));
+    }
+    let names = waiting.iter().map(|machine| machine.name.clone()).collect();
+    let rest = planner::readiness(desired, observed, &names);
+    run::carry_out(ui, session, observed, &rest, &args.running, interrupt).await
 }
 
 fn has_attached(plan: &Plan) -> bool {

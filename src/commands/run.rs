@@ -98,14 +98,27 @@ pub async fn plan_after(
         }
     }
     before_running()?;
+    let exit = carry_out(ui, session, observed, plan, running, interrupt).await?;
+    if exit == Exit::Success && !held_back.is_empty() {
+        ui.warn(&format!("Held back, as not everything about them is known: {}.", held_back.join(", ")));
+        return Ok(incomplete);
+    }
+    Ok(exit)
+}
+
+/// Runs a plan that needs no consent any more, reports, and writes what was asked for.
+pub async fn carry_out(
+    ui: &Ui,
+    session: &Session,
+    observed: &Observed,
+    plan: &Plan,
+    running: &Running,
+    interrupt: watch::Receiver<Interrupt>,
+) -> Result<Exit, Stop> {
     let outcome = execute(ui, session, observed, plan, running, interrupt).await?;
     let exit = report(ui, plan, &outcome, running)?;
     if !outcome.interrupted {
         write_inventory(ui, session, running).await?;
-    }
-    if exit == Exit::Success && !held_back.is_empty() {
-        ui.warn(&format!("Held back, as not everything about them is known: {}.", held_back.join(", ")));
-        return Ok(incomplete);
     }
     Ok(exit)
 }

@@ -29,6 +29,7 @@ mod machine_steps;
 mod notes;
 mod packing;
 mod placement;
+mod readiness;
 mod recipe;
 mod removal;
 mod report;
@@ -46,6 +47,7 @@ mod without_node;
 pub use check_list::{CHECKS, CheckInfo};
 pub use checks::doctor;
 pub use explain::{Explanation, Reason, explain};
+pub use readiness::readiness;
 pub use without_node::{NodeLoss, node_loss};
 
 /// What the flags ask of planning.
