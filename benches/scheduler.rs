@@ -17,7 +17,7 @@ use pvekube::model::ids::{NodeName, StorageName, Vmid};
 use pvekube::model::plan::StepId;
 
 pub const WIDTHS: Widths = Widths { per_node: 4, clones_per_storage: 2 };
-pub const CASES: u64 = 32;
+pub const CASES: u64 = 64;
 
 /// SplitMix64: the cases are the same on every run.
 struct Random(u64);
