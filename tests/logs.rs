@@ -20,7 +20,7 @@ fn every_request_is_logged_with_node_time_and_exit() {
     for text in [&applied.stderr, &log] {
         let events = events(text);
         for part in
-            ["observe: ", "lock: held", "qm create 9000 ", "qm clone ", "qm set ", "qm start ", "qm agent 101 ping"]
+            ["observe: ", "lock: held", "qm create 9000 ", "qm clone ", "qm set ", "qm start ", "qm guest cmd 101 ping"]
         {
             let line = events.iter().find(|line| line.contains(part)).unwrap_or_else(|| panic!("no {part} in\n{text}"));
             assert!([" node=pve", " seconds=", " exit="].iter().all(|field| line.contains(field)), "{line}");

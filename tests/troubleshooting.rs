@@ -113,6 +113,8 @@ fn sources(folder: &Path, used: &mut BTreeMap<String, PathBuf>) {
         }
         let text = fs::read_to_string(&path).unwrap();
         let code = text.split("#[cfg(test)]\nmod tests").next().unwrap();
+        // However rustfmt breaks the lines of a literal.
+        let code = &code.split_whitespace().collect::<Vec<_>>().join(" ");
         for marker in ["Fault::new(", "failure(", "Change { verb: ", "=> \"node-", "=> \"connection-"] {
             for (at, _) in code.match_indices(marker) {
                 let rest = &code[at + marker.len() - usize::from(marker.starts_with("=>")) * (marker.len() - 3)..];

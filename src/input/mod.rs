@@ -139,7 +139,7 @@ fn read(file: InputFile, path: &Path, faults: &mut Faults) -> Found {
             let message = format!("`{name}` is larger than 1 MiB");
             Err(problem(ProblemId::FileTooLarge, message).help(format!("name the right file with `{flag} FILE`")))
         }
-        Ok(bytes) if bytes.contains(&0) => {
+        Ok(bytes) if bytes.contains(&0) && !is_utf16(&bytes) => {
             let message = format!("`{name}` is not text: it has NUL bytes");
             Err(problem(ProblemId::NotUtf8, message)
                 .help(format!("name the right file with `{flag} FILE`, saved as UTF-8")))
@@ -179,6 +179,9 @@ fn not_utf8(name: &str, error: &std::string::FromUtf8Error) -> Problem {
     let line = 1 + bytes[..at].iter().filter(|byte| **byte == b'\n').count();
     let message = format!("`{name}` is not UTF-8 text (line {line}, byte {at})");
     let problem = Problem::new(ProblemId::NotUtf8, Where::Path(name.to_owned()), message);
-    let utf16 = bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]);
-    problem.help(if utf16 { "it is UTF-16: save it as UTF-8" } else { "save it as UTF-8" })
+    problem.help(if is_utf16(bytes) { "it is UTF-16: save it as UTF-8" } else { "save it as UTF-8" })
+}
+
+fn is_utf16(bytes: &[u8]) -> bool {
+    bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff])
 }
