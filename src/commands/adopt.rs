@@ -2,7 +2,7 @@
 
 use super::run::{self, Approval};
 use super::session::{self, Session};
-use super::{Stop, look, planning};
+use super::{Stop, identity, look, planning};
 use crate::cli::{Adopt, Disown, Global, TextOrJson};
 use crate::error::{Exit, Fault};
 use crate::execute::{self, NotesOf};
@@ -211,7 +211,7 @@ async fn write(
     if approval == Approval::Ask && !ui.confirm(question, "Only its Notes are changed.").await {
         return Err(Fault::new("cancelled", "nothing was changed", "run it again and answer yes").into());
     }
-    execute::write_notes(&*session.nodes, of, text, run::seed()).await.map_err(|failure| {
+    execute::write_notes(&*session.nodes, of, text, identity::seed()).await.map_err(|failure| {
         let mut fault = Fault::new("notes-not-written", failure.summary, failure.next);
         fault.detail = failure.evidence;
         Stop::from(fault)

@@ -2,14 +2,12 @@
 
 use std::sync::Arc;
 
-use tokio::sync::watch;
-
-use super::run::{self, Approval};
+use super::run::{self, Approval, Run};
 use super::session::{self, Session};
-use super::{Stop, interrupts, login_keys, look, planning, saved};
+use super::{Stop, interrupts, login_keys, planning, saved};
 use crate::cli::{Apply as Args, Global, Planning, TextOrJson};
 use crate::error::{Exit, Fault};
-use crate::execute::{self, GlanceOptions, Interrupt};
+use crate::execute::{self, GlanceOptions};
 use crate::model::observed::Observed;
 use crate::model::outcome::{MachineReport, Stage};
 use crate::model::plan::{Action, Plan};
@@ -38,57 +36,41 @@ async fn go(ui: &Ui, session: &Session, args: &Args, approval: Approval) -> Resu
     // Names are checked before any node is contacted.
     let options = planning::options(&args.planning, &session.loaded.desired)?;
     let document = args.plan.as_deref().map(|path| saved::read(session, path)).transpose()?;
-    let interrupt = interrupts::catch(ui);
-    let observed = tokio::select! {
-        observed = look::look(ui, session) => observed?,
-        () = interrupts::first(interrupt.clone()) => return Ok(Exit::Interrupted),
-    };
-    let plan = match &document {
+    let run = Run { ui, session, running: &args.running, approval, interrupt: interrupts::catch(ui) };
+    let Some(mut observed) = run.look().await? else { return Ok(Exit::Interrupted) };
+    let mut plan = match &document {
         Some(document) => saved::plan_if_fresh(session, &observed, document)?,
         None => planner::plan(&session.loaded.desired, &observed, &options),
     };
     if let Some(expected) = &args.expect {
         expect(&plan, expected)?;
     }
-    let mut exit = run::plan(ui, session, &observed, &plan, &args.running, approval, interrupt.clone()).await?;
+    let mut exit = run.plan(&observed, &plan).await?;
     if exit == Exit::Success && !plan.has_changes() && !args.running.no_wait {
-        return wait_for_the_rest(ui, session, &observed, &plan, args, interrupt).await;
+        return wait_for_the_rest(&run, &observed, &plan).await;
     }
-    let mut attached = has_attached(&plan);
     // A template and a machine that is cloned from it: two rounds. More would be another run's doing.
     for _ in 0..3 {
-        if exit != Exit::Success || !attached || document.is_some() {
+        if exit != Exit::Success || !has_attached(&plan) || document.is_some() {
             break;
         }
         // What an earlier run had left running is done: what follows from it is planned now.
         ui.talk("What an earlier run had begun is done; planning what is left.");
-        let observed = look::look(ui, session).await?;
-        let plan = planner::plan(&session.loaded.desired, &observed, &options);
-        attached = has_attached(&plan);
-        exit = run::plan(ui, session, &observed, &plan, &args.running, approval, interrupt.clone()).await?;
+        let Some(now) = run.look().await? else { return Ok(Exit::Interrupted) };
+        observed = now;
+        plan = planner::plan(&session.loaded.desired, &observed, &options);
+        exit = run.plan(&observed, &plan).await?;
     }
     Ok(exit)
 }
 
 /// Nothing is to be changed, but an earlier run may have given up waiting, or was killed while it did: success is every machine
 /// being ready, so it goes on waiting where that one stopped.
-async fn wait_for_the_rest(
-    ui: &Ui,
-    session: &Session,
-    observed: &Observed,
-    plan: &Plan,
-    args: &Args,
-    interrupt: watch::Receiver<Interrupt>,
-) -> Result<Exit, Stop> {
-    let desired = &session.loaded.desired;
-    let options = GlanceOptions {
-        keys: login_keys::find(desired).await,
-        known_hosts: Some(run::known_hosts(session, args.running.known_hosts.as_deref())?),
-    };
-    let machines = tokio::select! {
-        machines = execute::glance(desired, observed, Arc::clone(&session.nodes), options) => machines,
-        () = interrupts::first(interrupt.clone()) => return Ok(Exit::Interrupted),
-    };
+async fn wait_for_the_rest(run: &Run<'_>, observed: &Observed, plan: &Plan) -> Result<Exit, Stop> {
+    let desired = &run.session.loaded.desired;
+    let options = GlanceOptions { keys: login_keys::find(desired).await, known_hosts: Some(run.known_hosts()?) };
+    let glance = execute::glance(desired, observed, Arc::clone(&run.session.nodes), options);
+    let Some(machines) = run.unless_interrupted(glance).await else { return Ok(Exit::Interrupted) };
     // An adopted machine has no image in its mark: whether it has an agent is its operator's business.
     let ours =
         |vmid| observed.managed(&desired.cluster).any(|(_, _, vm, mark)| vm.vmid == vmid && mark.image.is_some());
@@ -101,11 +83,10 @@ async fn wait_for_the_rest(
         return Ok(Exit::Success);
     }
     for machine in &waiting {
-        ui.talk(&format!("{} is not ready yet ({}); waiting for it.", machine.name, stage_text(machine.stage)));
+        run.ui.talk(&format!("{} is not ready yet ({}); waiting for it.", machine.name, stage_text(machine.stage)));
     }
     let names = waiting.iter().map(|machine| machine.name.clone()).collect();
-    let rest = planner::readiness(desired, observed, &names);
-    run::carry_out(ui, session, observed, &rest, &args.running, interrupt).await
+    run.carry_out(observed, &planner::readiness(desired, observed, &names)).await
 }
 
 fn has_attached(plan: &Plan) -> bool {

@@ -1,8 +1,8 @@
 //! `pvekube destroy`: everything of this cluster, by its mark. The same path as any plan, with nothing desired.
 
-use super::run::{self, Approval};
+use super::run::{self, Approval, Run};
 use super::session::{self, Session};
-use super::{Stop, interrupts, look};
+use super::{Stop, interrupts};
 use crate::cli::{Destroy as Args, Global};
 use crate::error::Exit;
 use crate::planner::{self, PlanOptions};
@@ -26,8 +26,7 @@ async fn go(ui: &Ui, session: &Session, args: &Args, approval: Approval) -> Resu
         accept: args.accept.iter().copied().collect(),
         ..PlanOptions::default()
     };
-    let interrupt = interrupts::catch(ui);
-    let observed = look::look(ui, session).await?;
-    let plan = planner::plan(&session.loaded.desired, &observed, &options);
-    run::plan(ui, session, &observed, &plan, &args.running, approval, interrupt).await
+    let run = Run { ui, session, running: &args.running, approval, interrupt: interrupts::catch(ui) };
+    let Some(observed) = run.look().await? else { return Ok(Exit::Interrupted) };
+    run.plan(&observed, &planner::plan(&session.loaded.desired, &observed, &options)).await
 }

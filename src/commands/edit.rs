@@ -5,9 +5,9 @@ use std::path::Path;
 
 use similar::{ChangeTag, TextDiff};
 
-use super::run::{self, Approval};
+use super::run::{self, Approval, Run};
 use super::session::{self, Session};
-use super::{Stop, files, interrupts, look};
+use super::{Stop, files, interrupts};
 use crate::cli::{Edit, Global};
 use crate::error::{Exit, Fault};
 use crate::input::{self, Loaded};
@@ -38,7 +38,7 @@ pub fn load(global: &Global) -> Result<Loaded, Stop> {
 }
 
 /// The numbers that a pool has now.
-pub fn numbers(desired: &Desired, pool: &Pool) -> std::collections::BTreeSet<u32> {
+pub fn numbers(desired: &Desired, pool: &Pool) -> BTreeSet<u32> {
     desired.machines.iter().filter(|machine| machine.id.pool == *pool).map(|machine| machine.id.number).collect()
 }
 
@@ -95,8 +95,8 @@ async fn apply(
     only: Vec<MachineName>,
     prune: bool,
 ) -> Result<Exit, Stop> {
-    let interrupt = interrupts::catch(ui);
-    let observed = look::look(ui, session).await?;
+    let run = Run { ui, session, running: &edit.running, approval, interrupt: interrupts::catch(ui) };
+    let Some(observed) = run.look().await? else { return Ok(Exit::Interrupted) };
     let desired = &session.loaded.desired;
     let wanted = |name: &MachineName| desired.machines.iter().any(|machine| machine.name == *name);
     let exists = |name: &MachineName| {
@@ -115,7 +115,7 @@ async fn apply(
     let options = PlanOptions { only, prune, accept: edit.accept.iter().copied().collect(), ..PlanOptions::default() };
     let plan = planner::plan(&session.loaded.desired, &observed, &options);
     let before_running = || write(ui, path, &session.loaded.manifest.text);
-    run::plan_after(ui, session, &observed, &plan, &edit.running, approval, interrupt, before_running).await
+    run.plan_after(&observed, &plan, before_running).await
 }
 
 fn write(ui: &Ui, path: &Path, text: &str) -> Result<(), Fault> {

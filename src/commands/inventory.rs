@@ -3,9 +3,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::run::known_hosts;
 use super::session::{self, Session};
-use super::{Stop, login_keys, look};
+use super::{Stop, known_hosts, login_keys, look};
 use crate::cli::{Global, Inventory as Args, InventoryFormat};
 use crate::error::{Exit, Fault};
 use crate::execute::{self, GlanceOptions};
@@ -33,7 +32,7 @@ pub async fn live(ui: &Ui, session: &Session, known_hosts: PathBuf) -> Result<In
 
 async fn print(ui: &Ui, session: &Session, args: &Args) -> Result<Exit, Stop> {
     let desired = &session.loaded.desired;
-    let file = known_hosts(session, args.known_hosts.as_deref())?;
+    let file = known_hosts::path(session, args.known_hosts.as_deref())?;
     let list = match &args.observed {
         Some(path) => {
             let machines = execute::as_observed(desired, &look::saved(path)?.0);

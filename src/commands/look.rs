@@ -4,9 +4,8 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::run::seed;
 use super::session::Session;
-use super::{Stop, files};
+use super::{Stop, files, identity};
 use crate::error::Fault;
 use crate::image::{self, ChecksumSource};
 use crate::model::ids::NodeName;
@@ -32,7 +31,7 @@ pub async fn look(ui: &Ui, session: &Session) -> Result<Observed, Stop> {
     let options = ObserveOptions {
         checksums: Some(checksums),
         taken_at: jiff::Timestamp::now().as_second(),
-        nonce: format!("{:016x}", seed()),
+        nonce: format!("{:016x}", identity::seed()),
     };
     let observed = observe::observe(&session.nodes, desired, &options).await;
     nobody(&observed)?;

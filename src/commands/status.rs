@@ -3,9 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::run::known_hosts;
 use super::session::{self, Session};
-use super::{Stop, interrupts, login_keys, look};
+use super::{Stop, interrupts, known_hosts, login_keys, look};
 use crate::cli::{Global, Status as Args, StatusFormat};
 use crate::error::Exit;
 use crate::execute::{self, GlanceOptions};
@@ -31,7 +30,7 @@ pub async fn run(ui: &Ui, global: &Global, args: &Args) -> Result<Exit, Stop> {
 async fn watch(ui: &Ui, session: &Session, args: &Args) -> Result<Exit, Stop> {
     let options = GlanceOptions {
         keys: login_keys::find(&session.loaded.desired).await,
-        known_hosts: Some(known_hosts(session, args.known_hosts.as_deref())?),
+        known_hosts: Some(known_hosts::path(session, args.known_hosts.as_deref())?),
     };
     loop {
         let exit = once(ui, session, args, options.clone()).await?;

@@ -1,0 +1,22 @@
+//! What tells this run apart from any other.
+
+/// Who runs this, for whoever finds the lock taken.
+pub fn owner() -> String {
+    let user = std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_else(|_| "somebody".to_owned());
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let host = if host.trim().is_empty() {
+        std::env::var("HOSTNAME").unwrap_or_else(|_| "unknown-host".to_owned())
+    } else {
+        host.trim().to_owned()
+    };
+    let now = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ");
+    format!("{user}@{host} pid {} since {now}", std::process::id())
+}
+
+/// Names operations apart from those of any other run.
+pub fn seed() -> u64 {
+    let nanos = jiff::Timestamp::now().as_nanosecond();
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // only needs to differ
+    let low = nanos as u64;
+    low ^ (u64::from(std::process::id()) << 32)
+}
