@@ -66,10 +66,10 @@ impl<'a, R: Remote> Drive<'a, R> {
                 biased;
                 () = reached(&self.run.interrupt, next_level) => {
                     if next_level == Interrupt::Leave {
-                        self.leave();
+                        // The tasks here end, the operations go on on their nodes.
+                        self.running.abort_all();
                         return self.reports;
                     }
-                    self.run.events.notice("interrupted: nothing new starts; waiting for what runs (again: leave now)");
                 }
                 Some(ended) = self.running.join_next() => match ended {
                     Ok(ended) => self.take_in(ended),
@@ -186,12 +186,6 @@ impl<'a, R: Remote> Drive<'a, R> {
             let gone = node.is_some_and(|node| matches!(node.lock_state(), LockState::Lost(_) | LockState::Stolen(_)));
             gone || self.behind_a_lost_node(*need)
         })
-    }
-
-    /// Second interrupt: the tasks here end, the operations go on on their nodes.
-    fn leave(&mut self) {
-        self.running.abort_all();
-        self.events().notice("left; operations go on on the nodes, and the next run attaches to them");
     }
 
     fn step(&self, id: StepId) -> Option<&Step> {

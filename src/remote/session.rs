@@ -25,8 +25,8 @@ const IDLE_S: usize = 600;
 /// Tries for a session that sshd has no room for: 10 ms doubling, 2.5 s in all.
 const SESSION_TRIES: u32 = 9;
 
-/// A session is opened in a round trip. Keep-alives notice a dead link after 60 s (seen), a stopped master never.
-const SPAWN: Duration = Duration::from_secs(90);
+/// A session is opened in a round trip. Keep-alives notice a dead link after 40 s, a stopped master never.
+const SPAWN: Duration = Duration::from_secs(60);
 /// Beyond the configured time for connecting: for logging in. `ssh` itself has no limit there.
 const LOGIN: Duration = Duration::from_secs(30);
 

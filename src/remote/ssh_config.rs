@@ -6,8 +6,10 @@ use std::path::Path;
 
 use crate::model::desired::{KnownHosts, SshSettings};
 
-/// Seconds between keep-alives; a connection that misses three is given up.
-pub(crate) const KEEP_ALIVE_S: u32 = 15;
+/// Seconds between keep-alives; a connection that misses [`MISSED`] is given up, so a dead one is noticed after 30 to 40 s.
+/// sshd answers them itself, whatever the node's storage or pmxcfs do; a node too busy even for that costs a new login.
+pub(crate) const KEEP_ALIVE_S: u32 = 10;
+const MISSED: u32 = 3;
 
 /// The file's text. `ssh` expands `~` in an `Include` itself (by the passwd entry, not by `$HOME`).
 pub(crate) fn text(settings: &SshSettings) -> String {
@@ -25,7 +27,7 @@ pub(crate) fn text(settings: &SshSettings) -> String {
         \x20 BatchMode yes\n\
         \x20 ConnectTimeout {timeout}\n\
         \x20 ServerAliveInterval {KEEP_ALIVE_S}\n\
-        \x20 ServerAliveCountMax 3\n\
+        \x20 ServerAliveCountMax {MISSED}\n\
         \x20 StrictHostKeyChecking {checking}\n\
         \x20 LogLevel INFO\n\
         \x20 ClearAllForwardings yes\n\
@@ -88,6 +90,15 @@ mod tests {
         assert_eq!(effective(config, "port"), "2222");
         assert_eq!(effective(config, "user"), "admin");
         assert_eq!(effective(config, "proxyjump"), "bastion");
+    }
+
+    /// The node lets another apply in after its patience: by then we must have given the connection up, too.
+    #[test]
+    fn a_vanished_network_is_noticed_as_soon_as_on_the_node() {
+        let theirs = "Host *\n  ServerAliveInterval 60\n  ServerAliveCountMax 99\n";
+        let number = |key| effective(theirs, key).parse::<u64>().unwrap();
+        let (interval, missed) = (number("serveraliveinterval"), number("serveralivecountmax"));
+        assert!(interval * (missed + 1) < crate::remote::lock::PATIENCE_S, "{interval} s, {missed} missed");
     }
 
     #[test]

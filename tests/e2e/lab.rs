@@ -206,7 +206,7 @@ impl Lab {
         found
     }
 
-    /// A dead connection is noticed after some 4 s instead of 60 s: the first of equal options holds. Where `$CUT` names
+    /// A dead connection is noticed after some 4 s instead of 40 s: the first of equal options holds. Where `$CUT` names
     /// a file that is there, no connection can be made.
     pub fn notice_dead_connections_soon(&self) {
         let text = "#!/bin/sh\nif [ -n \"$CUT\" ] && [ -e \"$CUT\" ]; then\n  echo 'ssh: connect to host pve1.lan port 22: \

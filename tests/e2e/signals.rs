@@ -31,6 +31,7 @@ pub fn once_finishes_what_runs_and_twice_leaves() {
         gate.release();
         assert_eq!(apply.wait(), Some(130), "{name}: {}", apply.said());
         assert!(apply.said().contains("not started"), "{name}: {}", apply.said());
+        assert_eq!(apply.said().to_lowercase().matches("nothing new starts").count(), 1, "{}", apply.said());
         left_cleanly(&life);
     }
     let (mut apply, gate) = held_at(&mut life, "qm set [!9]* --digest *");
@@ -38,7 +39,11 @@ pub fn once_finishes_what_runs_and_twice_leaves() {
     apply.wait_until_said("Interrupt received");
     signal("INT", apply.child.id());
     assert_eq!(apply.wait(), Some(130), "{}", apply.said());
-    assert!(apply.said().contains("the next run attaches"), "{}", apply.said());
+    assert!(
+        apply.said().contains("still running: set of k8s-worker-1 on pve1; the next apply attaches to it"),
+        "{}",
+        apply.said()
+    );
     assert!(!gate.is_released());
     left_cleanly(&life);
     let mut next = life.spawn(&APPLY, &[]);
