@@ -10,6 +10,10 @@ use pvekube::model::plan::*;
 use pvekube::model::vm_config::VmConfig;
 use pvekube::planner::{self, PlanOptions};
 
+#[path = "read.rs"]
+mod read;
+pub use read::*;
+
 pub const GIB: u64 = 1 << 30;
 pub const KEYS: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOKPWfS9cPy0FkaJlfevkJJCJ9IJ9jknTNAvjI8wksT9 user@laptop\n";
 
@@ -312,6 +316,13 @@ pub fn settled(desired: &Desired, nodes: usize) -> Observed {
 }
 
 /// The config of a VM, to change it.
+/// Three masters and four workers as wanted; master-1 is VM 101 on pve1, worker-1 is VM 104 on pve1.
+pub fn cluster() -> (Desired, Observed) {
+    let desired = with_machines(desired(3), 3, 4);
+    let observed = settled(&desired, 3);
+    (desired, observed)
+}
+
 pub fn config_mut(observed: &mut Observed, vmid: u32) -> &mut VmConfig {
     let guests = observed.realms.values_mut().flat_map(|realm| realm.guests.iter_mut());
     let guest = guests.into_iter().find(|(id, _)| id.0 == vmid).unwrap().1;
@@ -337,54 +348,6 @@ pub fn plan_with(desired: &Desired, observed: &Observed, change: impl FnOnce(&mu
     let mut options = PlanOptions::default();
     change(&mut options);
     planner::plan(desired, observed, &options)
-}
-
-/// One line a change: `create k8s-worker-1 pve1 101`.
-pub fn lines(plan: &Plan) -> Vec<String> {
-    let line = |change: &Change| {
-        let name = match &change.target {
-            Target::Template { name } => name.clone(),
-            Target::Machine { name, .. } => name.to_string(),
-        };
-        format!("{:?} {name} {} {}", change.action, change.node, change.vmid).to_lowercase()
-    };
-    plan.changes.iter().map(line).collect()
-}
-
-/// `4 clone k8s-worker-1 pve1 101 after 3`, one line a step.
-pub fn step_lines(plan: &Plan) -> Vec<String> {
-    let line = |step: &Step| {
-        let name = match &step.subject {
-            Target::Template { .. } => "template".to_owned(),
-            Target::Machine { name, .. } => name.to_string(),
-        };
-        let needs: Vec<String> = step.needs.iter().map(ToString::to_string).collect();
-        let after = if needs.is_empty() { String::new() } else { format!(" after {}", needs.join(",")) };
-        format!("{} {} {name} {} {}{after}", step.id, step.action.verb(), step.node, step.vmid)
-    };
-    plan.steps.iter().map(line).collect()
-}
-
-pub fn failed(plan: &Plan) -> Vec<&str> {
-    plan.refusals().map(|check| check.id.as_str()).collect()
-}
-
-pub fn notes<'p>(plan: &'p Plan, id: &str) -> Vec<&'p str> {
-    plan.notes.iter().filter(|note| note.id == id).map(|note| note.text.as_str()).collect()
-}
-
-pub fn change<'p>(plan: &'p Plan, machine: &str) -> &'p Change {
-    let is = |change: &&Change| matches!(&change.target, Target::Machine { name, .. } if name.as_str() == machine);
-    plan.changes.iter().find(is).unwrap_or_else(|| panic!("no change of {machine}: {:?}", lines(plan)))
-}
-
-pub fn steps_of<'p>(plan: &'p Plan, machine: &str) -> Vec<&'p Step> {
-    let is = |step: &&Step| matches!(&step.subject, Target::Machine { name, .. } if name.as_str() == machine);
-    plan.steps.iter().filter(is).collect()
-}
-
-pub fn verbs(plan: &Plan, machine: &str) -> Vec<&'static str> {
-    steps_of(plan, machine).iter().map(|step| step.action.verb()).collect()
 }
 
 /// A live operation of ours.

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a sample that can not be made is a failed test")]
 
 mod apply;
-#[allow(dead_code, reason = "builders shared with the planner's tests")]
+#[allow(dead_code, unused_imports, reason = "builders shared with the planner's tests")]
 #[path = "../planner/build.rs"]
 mod build;
 mod everyday;
@@ -11,6 +11,7 @@ mod formats;
 mod inventory;
 mod json;
 mod observed;
+mod odd_text;
 mod planned;
 mod samples;
 mod saved;
