@@ -4,6 +4,8 @@
 
 #[path = "execute/apply.rs"]
 mod apply;
+#[path = "execute/causes.rs"]
+mod causes;
 #[path = "execute/changes.rs"]
 mod changes;
 #[path = "execute/chaos.rs"]

@@ -31,6 +31,11 @@ pub(super) fn ping(answer: &Answer) -> Ping {
     }
 }
 
+/// What it said instead of an answer: its own error object, or the tool's words.
+pub(super) fn words(answer: &Answer) -> String {
+    error_of(&answer.stdout).unwrap_or_else(|| text_of(answer))
+}
+
 /// A network interface as the guest sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Interface {
@@ -189,7 +194,7 @@ fn exec(answer: &Answer) -> Exec {
         let exit = value.get("exitcode").and_then(Value::as_i64).unwrap_or(-1);
         return Exec::Done { exit, out: text("out-data"), err: text("err-data") };
     }
-    let text = error_of(&answer.stdout).unwrap_or_else(|| text_of(answer));
+    let text = words(answer);
     let lower = text.to_ascii_lowercase();
     let forbidden = ["disabled", "not allowed", "commandnotfound", "has not been found", "not supported", "blocked"];
     if forbidden.iter().any(|word| lower.contains(word)) { Exec::Forbidden(text) } else { Exec::Silent(text) }

@@ -1,10 +1,15 @@
 //! Why a machine did not become ready: one sentence of cause from the evidence. Pure.
 
+mod cause;
+
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+
+pub use cause::Cause;
 
 use super::agent::CloudInitStatus;
 use super::failure::{failure, last_lines};
+use crate::model::ids::Vmid;
 use crate::model::outcome::{Failure, Stage};
 use crate::model::plan::ExpectedAddress;
 use crate::remote::LoginAnswer;
@@ -14,6 +19,7 @@ use crate::remote::LoginAnswer;
 pub(super) struct Evidence {
     /// `k8s-worker-2 (VM 104 on pve2)`.
     pub(super) subject: String,
+    pub(super) vmid: Vmid,
     /// The last stage that was reached.
     pub(super) reached: Stage,
     /// Seconds since waiting began.
@@ -56,208 +62,94 @@ pub(super) struct NodeEvidence {
 const HARDLY_BOOTED_CPU_S: f64 = 3.0;
 
 pub(super) fn diagnose(evidence: &Evidence) -> Failure {
-    let (what, cause, next) = reason(evidence);
-    let mut failure = failure("not-ready", format!("{} {what}", evidence.subject), next);
-    failure.cause = Some(cause);
+    let cause = cause(evidence);
+    let summary = format!("{} {}", evidence.subject, cause::what(cause, evidence));
+    let mut failure = failure("not-ready", summary, cause::next(cause, evidence));
+    failure.cause = Some(cause::why(cause, evidence));
     failure.evidence = lines(evidence);
     failure
 }
 
-type Reason = (String, String, String);
-
-fn reason(evidence: &Evidence) -> Reason {
-    let after = duration(evidence.waited_s);
-    if let Some(reason) = vm_reason(evidence, &after) {
-        return reason;
+/// The VM itself is at fault, whatever stage it had reached; else what the stage after the last one waits for.
+fn cause(evidence: &Evidence) -> Cause {
+    if let Some(cause) = vm_cause(evidence) {
+        return cause;
     }
     match evidence.reached {
-        Stage::Unknown | Stage::Absent | Stage::Stopped | Stage::Running => agent_reason(evidence, &after),
-        Stage::Agent => address_reason(evidence, &after),
-        Stage::Address => cloud_init_reason(evidence, &after),
-        Stage::CloudInit | Stage::Port | Stage::Login => login_reason(evidence, &after),
+        Stage::Unknown | Stage::Absent | Stage::Stopped | Stage::Running => agent_cause(evidence),
+        Stage::Agent => address_cause(evidence),
+        Stage::Address => match &evidence.cloud_init {
+            Some(CloudInitStatus::Failed(_)) => Cause::CloudInitFailed,
+            Some(CloudInitStatus::Silent(_)) => Cause::AgentFails,
+            Some(
+                CloudInitStatus::Running
+                | CloudInitStatus::Untold(_)
+                | CloudInitStatus::Done
+                | CloudInitStatus::Degraded(_),
+            )
+            | None => Cause::CloudInitRuns,
+        },
+        Stage::CloudInit | Stage::Port | Stage::Login => login_cause(evidence),
     }
 }
 
-/// The VM itself is at fault, whatever stage it had reached.
-fn vm_reason(evidence: &Evidence, after: &str) -> Option<Reason> {
+fn vm_cause(evidence: &Evidence) -> Option<Cause> {
     if !evidence.running {
-        return Some((
-            format!("stopped while it was waited for ({after})"),
-            "its QEMU process is gone: the guest powered itself off, crashed, or somebody stopped it".to_owned(),
-            "look at the lines above and at the VM's console, then run apply again: it starts the machine".to_owned(),
-        ));
+        return Some(Cause::Gone);
     }
-    let status = evidence.node.qemu_status.as_deref()?;
-    let cause = match status {
-        "io-error" => "QEMU paused it for an I/O error: its storage is full or failing",
-        "paused" | "suspended" | "prelaunch" => "it is paused: somebody suspended it, or its storage has a fault",
-        "internal-error" => "QEMU stopped it for an internal error",
-        "guest-panicked" => "its kernel panicked",
-        _ => return None,
-    };
-    let next = "free space on the storage (`pvesm status`), then `qm resume` the VM, and run apply again";
-    Some((format!("is {status}, not running ({after})"), cause.to_owned(), next.to_owned()))
+    match evidence.node.qemu_status.as_deref()? {
+        "running" => None,
+        "io-error" => Some(Cause::IoError),
+        "paused" | "suspended" | "prelaunch" => Some(Cause::Suspended),
+        // It ended between two questions.
+        "stopped" | "shutdown" => Some(Cause::Gone),
+        _ => Some(Cause::QemuFault),
+    }
 }
 
-fn agent_reason(evidence: &Evidence, after: &str) -> Reason {
-    let what = format!("has no guest agent after {after}");
+fn agent_cause(evidence: &Evidence) -> Cause {
     if !evidence.agent_configured {
-        return (
-            what,
-            "the VM's config has no `agent: enabled=1`, so the node can't ask its guest".to_owned(),
-            "run apply again: it sets the agent; the VM then needs a stop and a start".to_owned(),
-        );
+        return Cause::AgentNotConfigured;
     }
     let console = evidence.node.console.join("\n").to_lowercase();
-    let (cause, next) = if console.contains("kernel panic") || console.contains("emergency mode") {
-        (
-            "the guest does not boot: its console shows a kernel panic or the emergency shell",
-            "look at the VM's console; delete and re-create the machine with --replace",
-        )
-    } else if console.contains("no bootable device") || console.contains("boot failed") {
-        ("the guest has nothing to boot from", "look at the template's disk; was the image a bootable one?")
-    } else if console.contains("login:") {
-        (
-            "the guest is up (its console asks for a login), but the agent does not run in it: it is not installed or not enabled",
-            "bake the template (`vm_template.bake`), or use an image that has qemu-guest-agent; then --replace the machine",
-        )
+    let shows = |words: &[&str]| words.iter().any(|word| console.contains(word));
+    if shows(&["kernel panic"]) {
+        Cause::KernelPanic
+    } else if shows(&["emergency mode"]) {
+        Cause::EmergencyShell
+    } else if shows(&["no bootable device", "boot failed"]) {
+        Cause::NothingToBoot
+    } else if shows(&["login:"]) {
+        Cause::AgentNotRunning
     } else if evidence.node.cpu_s.is_some_and(|cpu| cpu < HARDLY_BOOTED_CPU_S) {
-        (
-            "the guest has hardly used any CPU: it hangs before its kernel starts, or the node is overloaded",
-            "look at the VM's console and at the node's load; a longer readiness_check.timeout_seconds may do",
-        )
+        Cause::HardlyAnyCpu
     } else {
-        (
-            "the guest is still booting, or the agent is not installed in it",
-            "run apply again: it goes on waiting; or raise readiness_check.timeout_seconds",
-        )
-    };
-    (what, cause.to_owned(), next.to_owned())
-}
-
-fn address_reason(evidence: &Evidence, after: &str) -> Reason {
-    let mac = evidence.mac.as_deref().unwrap_or("its network card").to_uppercase();
-    let bridge = evidence.bridge.as_deref().unwrap_or("its bridge");
-    match &evidence.expected {
-        ExpectedAddress::Dhcp => {
-            let seen = match evidence.node.mac_seen {
-                Some(true) => format!("no DHCP lease on {bridge}: {mac} is seen there, but no server answered it"),
-                Some(false) => format!(
-                    "no DHCP lease on {bridge}: {mac} was never seen there, so the guest sends nothing or the VLAN is wrong"
-                ),
-                None => format!("no DHCP lease on {bridge}"),
-            };
-            let next =
-                "look for that MAC on your DHCP server, or give the machine a static address; then run apply again";
-            (format!("has no address after {after}"), seen, next.to_owned())
-        }
-        ExpectedAddress::Static(cidr) if evidence.addresses.is_empty() => (
-            format!("has no address after {after}"),
-            format!(
-                "cloud-init has not set {} on {mac}: the guest did not read its cloud-init drive, or still boots",
-                cidr.address
-            ),
-            "look at /var/log/cloud-init.log in the guest; an image without cloud-init can't take a static address"
-                .to_owned(),
-        ),
-        ExpectedAddress::Static(cidr) => {
-            let has: Vec<String> = evidence.addresses.iter().map(IpAddr::to_string).collect();
-            (
-                format!("has another address than the manifest declares, after {after}"),
-                format!(
-                    "net0 has {}, not {}: something in the guest configures its network by itself",
-                    has.join(", "),
-                    cidr.address
-                ),
-                "look for DHCP or netplan settings of the image's own; or correct the manifest's address".to_owned(),
-            )
-        }
+        Cause::StillBooting
     }
 }
 
-fn cloud_init_reason(evidence: &Evidence, after: &str) -> Reason {
-    match &evidence.cloud_init {
-        Some(CloudInitStatus::Failed(errors)) => {
-            let first = errors.first().map_or("no details", String::as_str);
-            let module = module(first).map(|module| format!(" in module {module}")).unwrap_or_default();
-            (
-                format!("failed in cloud-init after {after}"),
-                format!("cloud-init reports an error{module}: {first}"),
-                "look at /var/log/cloud-init.log in the guest; then --replace the machine".to_owned(),
-            )
-        }
-        Some(
-            CloudInitStatus::Running
-            | CloudInitStatus::Silent(_)
-            | CloudInitStatus::Untold(_)
-            | CloudInitStatus::Done
-            | CloudInitStatus::Degraded(_),
-        )
-        | None => (
-            format!("is still in cloud-init after {after}"),
-            "cloud-init has not finished: a package mirror that can't be reached is the usual reason".to_owned(),
-            "run apply again: it goes on waiting; or raise readiness_check.timeout_seconds".to_owned(),
-        ),
+fn address_cause(evidence: &Evidence) -> Cause {
+    if evidence.agent_said.is_some() {
+        return Cause::AgentFails;
+    }
+    match (&evidence.expected, evidence.node.mac_seen) {
+        (ExpectedAddress::Dhcp, Some(true)) => Cause::NoLease,
+        (ExpectedAddress::Dhcp, Some(false)) => Cause::NothingSent,
+        (ExpectedAddress::Dhcp, None) => Cause::NoAddress,
+        (ExpectedAddress::Static(_), _) if evidence.addresses.is_empty() => Cause::AddressNotSet,
+        (ExpectedAddress::Static(_), _) => Cause::OtherAddress,
     }
 }
 
-/// `('scripts_user', RuntimeError(…))` and `('runcmd', …)` name the module first.
-fn module(error: &str) -> Option<&str> {
-    error.trim_start().strip_prefix("('")?.split('\'').next()
-}
-
-fn login_reason(evidence: &Evidence, after: &str) -> Reason {
-    let what = format!("does not let us log in after {after}");
+fn login_cause(evidence: &Evidence) -> Cause {
     match &evidence.login {
-        Some(LoginAnswer::PortClosed { detail }) => (
-            format!("does not answer on its SSH port after {after}"),
-            format!(
-                "nothing answers there: sshd does not run, or a firewall between here and the machine is in the way ({detail})"
-            ),
-            "if this computer has no route to the machines, set readiness_check.ssh: via_node".to_owned(),
-        ),
-        Some(LoginAnswer::HostKeyChanged { detail }) if evidence.accepts_first_key => (
-            what,
-            format!(
-                "its host key is not the one that was seen there before, and its agent tells none: another machine answers at this address, or keys were made anew ({detail})"
-            ),
-            format!(
-                "look for a second machine with this address; if there is none: {}",
-                forget(evidence.known_as.as_deref(), evidence.known_hosts.as_deref())
-            ),
-        ),
-        Some(LoginAnswer::HostKeyChanged { detail }) => (
-            what,
-            format!(
-                "its host key is not the one that the guest agent told: another machine answers at this address, or keys were made anew ({detail})"
-            ),
-            "look for a second machine with this address".to_owned(),
-        ),
-        Some(LoginAnswer::KeyRefused { offered, detail }) => (
-            what,
-            format!(
-                "it refused every key that was offered ({}): {detail}",
-                if offered.is_empty() { "none".to_owned() } else { offered.join(", ") }
-            ),
-            "see that cloud_init.ssh_public_key belongs to readiness_check.ssh_private_key_path".to_owned(),
-        ),
-        Some(LoginAnswer::Odd { detail }) => (
-            what,
-            format!("the login went through, but `echo ok` did not answer `ok`: {detail}"),
-            "look at the user's shell and its start files in the guest".to_owned(),
-        ),
-        Some(LoginAnswer::Ok | LoginAnswer::PortOk) | None => (
-            what,
-            "the time was up before the login could be tried".to_owned(),
-            "run apply again: it goes on waiting; or raise readiness_check.timeout_seconds".to_owned(),
-        ),
+        Some(LoginAnswer::PortClosed { .. }) => Cause::PortClosed,
+        Some(LoginAnswer::HostKeyChanged { .. }) if evidence.accepts_first_key => Cause::HostKeyChanged,
+        Some(LoginAnswer::HostKeyChanged { .. }) => Cause::HostKeyOther,
+        Some(LoginAnswer::KeyRefused { .. }) => Cause::KeyRefused,
+        Some(LoginAnswer::Odd { .. }) => Cause::OddShell,
+        Some(LoginAnswer::Ok | LoginAnswer::PortOk) | None => Cause::NotTried,
     }
-}
-
-/// The command that makes ssh forget what it saw at an address.
-fn forget(known_as: Option<&str>, known_hosts: Option<&Path>) -> String {
-    let file = known_hosts.map(|path| format!(" -f '{}'", path.display())).unwrap_or_default();
-    format!("ssh-keygen -R '{}'{file}", known_as.unwrap_or("ADDRESS"))
 }
 
 fn lines(evidence: &Evidence) -> Vec<String> {

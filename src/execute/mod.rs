@@ -45,6 +45,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
+pub use diagnose::Cause;
 pub use glance::{GlanceOptions, as_observed, glance};
 pub use interrupt::Interrupt;
 pub use notes::{NotesOf, write_notes};

@@ -68,6 +68,7 @@ impl<R: Remote> StepRun<R> {
     fn nothing_seen(&self, step: &ReadyStep) -> Evidence {
         Evidence {
             subject: self.subject(),
+            vmid: self.step.vmid,
             reached: Stage::Stopped,
             waited_s: 0,
             mac: None,
@@ -173,13 +174,17 @@ impl<R: Remote> StepRun<R> {
             if let Some(interfaces) = agent::interfaces(&answer) {
                 let (address, all) = agent::choose_address(&interfaces, &mac, &step.address, &exclude);
                 seen.addresses = all.clone();
+                seen.agent_said = None;
                 if let Some(address) = address {
                     self.addresses(address, all);
                     self.stage(seen, Stage::Address);
                     return Ok(Some(address));
                 }
-            } else if !self.still_running(seen).await? {
-                return Ok(None);
+            } else {
+                seen.agent_said = Some(agent::words(&answer));
+                if !self.still_running(seen).await? {
+                    return Ok(None);
+                }
             }
             pause.wait().await;
         }
@@ -191,6 +196,7 @@ impl<R: Remote> StepRun<R> {
             self.progress("cloud-init running", None);
             let status = agent::cloud_init(&self.ask_agent(AgentAsk::CloudInit).await?);
             seen.cloud_init = Some(status.clone());
+            seen.agent_said = None;
             match status {
                 CloudInitStatus::Done => break,
                 CloudInitStatus::Degraded(complaints) => {
@@ -204,7 +210,8 @@ impl<R: Remote> StepRun<R> {
                 }
                 CloudInitStatus::Failed(_) => return Ok(false),
                 CloudInitStatus::Running => {}
-                CloudInitStatus::Silent(_) => {
+                CloudInitStatus::Silent(said) => {
+                    seen.agent_said = Some(said);
                     if !self.still_running(seen).await? {
                         return Ok(false);
                     }

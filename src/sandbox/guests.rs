@@ -5,6 +5,7 @@ use std::io;
 
 use serde_json::Value;
 
+use super::guest::Pause;
 use super::node::SandboxNode;
 use crate::model::vm_config::VmConfig;
 
@@ -32,9 +33,7 @@ pub struct Running {
     pub pid: u32,
     /// Unix seconds.
     pub started_at: f64,
-    pub paused: bool,
-    /// Paused by QEMU itself, for a failing disk.
-    pub io_error: bool,
+    pub paused: Option<Pause>,
 }
 
 /// What the guest agent says.

@@ -3,6 +3,7 @@ use super::*;
 fn evidence() -> Evidence {
     Evidence {
         subject: "k8s-worker-2 (VM 104 on pve2)".into(),
+        vmid: Vmid(104),
         reached: Stage::Running,
         waited_s: 300,
         mac: Some("BC:24:11:0C:55:7F".into()),
@@ -41,7 +42,8 @@ fn the_vm_itself() {
     // Stopped counts for more than whatever it waited for before.
     assert!(cause(|e| (e.running, e.reached) = (false, Stage::CloudInit)).contains("QEMU process is gone"));
     assert!(cause(|e| e.node.qemu_status = Some("io-error".into())).contains("storage is full"));
-    assert!(cause(|e| e.node.qemu_status = Some("paused".into())).contains("it is paused"));
+    assert!(cause(|e| e.node.qemu_status = Some("paused".into())).contains("qm suspend"));
+    assert!(cause(|e| e.node.qemu_status = Some("guest-panicked".into())).contains("fault of its own"));
     assert!(cause(|e| e.node.qemu_status = Some("running".into())).contains("still booting"));
 }
 
@@ -62,7 +64,9 @@ fn the_address() {
     let dhcp = |seen| cause(move |e| (e.reached, e.node.mac_seen) = (Stage::Agent, seen));
     assert!(dhcp(Some(true)).contains("BC:24:11:0C:55:7F is seen there, but no server answered"));
     assert!(dhcp(Some(false)).contains("never seen there"));
-    assert!(dhcp(None).contains("no DHCP lease on vmbr0"));
+    assert!(dhcp(None).contains("could not be asked for more"));
+    let mute = cause(|e| (e.reached, e.agent_said) = (Stage::Agent, Some("GenericError it failed".into())));
+    assert!(mute.contains("GenericError it failed"), "{mute}");
     let declared = ExpectedAddress::Static("10.0.0.11/24".parse().unwrap());
     let missing = cause(|e| (e.reached, e.expected) = (Stage::Agent, declared.clone()));
     assert!(missing.contains("has not set 10.0.0.11"), "{missing}");
@@ -82,6 +86,8 @@ fn cloud_init_and_its_module() {
         cause(|e| (e.reached, e.cloud_init) = (Stage::Address, Some(CloudInitStatus::Running)))
             .contains("not finished")
     );
+    let silent = CloudInitStatus::Silent("QEMU guest agent is not running".into());
+    assert!(cause(|e| (e.reached, e.cloud_init) = (Stage::Address, Some(silent))).contains("answered at first"));
 }
 
 #[test]

@@ -122,6 +122,13 @@ impl Boot {
             | GuestFault::IoError
             | GuestFault::NoPackages
             | GuestFault::BakeHangs
+            | GuestFault::Starved
+            | GuestFault::KernelPanics
+            | GuestFault::EmergencyShell
+            | GuestFault::Unbootable
+            | GuestFault::InternalError
+            | GuestFault::Suspended
+            | GuestFault::OddShell
             | GuestFault::Containers => None,
         });
         if let Some(failure) = failed {
@@ -146,7 +153,7 @@ impl Boot {
     pub fn final_disk(&self, now_ms: u64) -> Disk {
         match self.running(now_ms) {
             Running::PoweredOff(at) | Running::Crashed(at) => self.disk_at(at.min(now_ms)),
-            Running::Yes | Running::Paused => self.disk_at(now_ms),
+            Running::Yes | Running::Paused(_) => self.disk_at(now_ms),
         }
     }
 }

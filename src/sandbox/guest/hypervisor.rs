@@ -88,7 +88,7 @@ pub fn settle(node: &SandboxNode, vmid: u32) -> Option<Boot> {
         return None;
     }
     match boot.running(now) {
-        Running::Yes | Running::Paused => Some(boot),
+        Running::Yes | Running::Paused(_) => Some(boot),
         ended @ (Running::PoweredOff(_) | Running::Crashed(_)) => {
             if matches!(ended, Running::Crashed(_)) {
                 let _ = node.write(&journal_path(vmid), LAST_WORDS);
@@ -238,13 +238,11 @@ impl Guests for Hypervisor {
     fn running(&self, node: &SandboxNode, vmid: u32) -> Option<guests::Running> {
         let boot = settle(node, vmid)?;
         let pid = node.read_text(&pid_path(vmid)).ok()?.trim().parse().ok()?;
-        let paused = boot.running(now_ms(node)) == Running::Paused;
-        Some(guests::Running {
-            pid,
-            started_at: boot.started_ms as f64 / 1000.0,
-            paused,
-            io_error: paused && !boot.suspended,
-        })
+        let paused = match boot.running(now_ms(node)) {
+            Running::Paused(why) => Some(why),
+            Running::Yes | Running::PoweredOff(_) | Running::Crashed(_) => None,
+        };
+        Some(guests::Running { pid, started_at: boot.started_ms as f64 / 1000.0, paused })
     }
 
     fn stop(&self, node: &SandboxNode, vmid: u32) -> io::Result<()> {
@@ -266,6 +264,9 @@ impl Guests for Hypervisor {
     fn pause(&self, node: &SandboxNode, vmid: u32, paused: bool) -> io::Result<()> {
         let Some(mut boot) = settle(node, vmid) else { return Ok(()) };
         boot.suspended = paused;
+        if !paused {
+            boot.faults.remove(&GuestFault::Suspended);
+        }
         save(node, &boot)
     }
 

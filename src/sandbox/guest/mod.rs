@@ -69,7 +69,7 @@ pub struct Boot {
 /// How long a guest takes to go down when it is asked to.
 const SHUTDOWN_MS: u64 = 3_000;
 
-/// What a guest does wrong, by name of the VM (`faults.json`). One for every diagnosis of the readiness check.
+/// What a guest does wrong, by name of the VM (`faults.json`). Every cause that readiness can name has one.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum GuestFault {
@@ -81,6 +81,14 @@ pub enum GuestFault {
     ExecForbidden,
     /// The kernel hangs before the network is up.
     BootHangs,
+    /// QEMU gets no CPU to speak of: nothing in the guest ever happens.
+    Starved,
+    /// The kernel panics, and boots again a second later.
+    KernelPanics,
+    /// systemd gives up on a file system and asks for the root password.
+    EmergencyShell,
+    /// The disk holds nothing that could be booted.
+    Unbootable,
     /// Ten times slower than others.
     SlowBoot,
     /// No DHCP server answers.
@@ -97,10 +105,16 @@ pub enum GuestFault {
     HostKeyChanged,
     /// The login user has no keys.
     KeyRefused,
+    /// The login user's shell says something of its own and does not run the command.
+    OddShell,
     /// QEMU dies while the guest boots.
     Crashes,
     /// QEMU pauses the guest: its disk fails.
     IoError,
+    /// QEMU stops the guest: KVM could not go on.
+    InternalError,
+    /// Somebody suspends the VM (`qm suspend`) while its guest boots.
+    Suspended,
     /// Packages can't be had.
     NoPackages,
     /// The bake reports a failed command.
@@ -111,12 +125,33 @@ pub enum GuestFault {
     Containers,
 }
 
+/// Why QEMU holds a guest still.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pause {
+    /// `qm suspend`.
+    Suspended,
+    /// Its disk fails.
+    IoError,
+    /// KVM could not go on.
+    InternalError,
+}
+
+impl Pause {
+    /// As `qm status` says it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Pause::Suspended => "paused",
+            Pause::IoError => "io-error",
+            Pause::InternalError => "internal-error",
+        }
+    }
+}
+
 /// What QEMU does at a moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Running {
     Yes,
-    /// `qm status`: `io-error`.
-    Paused,
+    Paused(Pause),
     /// Powered itself off, at (Unix milliseconds).
     PoweredOff(u64),
     /// QEMU is gone, at (Unix milliseconds).
@@ -145,11 +180,12 @@ impl Boot {
         let times = self.timeline();
         let reached = |at: Option<u64>| at.map(|at| self.moment(at)).filter(|at| *at <= now_ms);
         let off = reached(times.powers_off).into_iter().chain(self.halts_ms.filter(|at| *at <= now_ms)).min();
-        match (reached(times.crashes), off, reached(times.io_error)) {
+        let held = times.pauses.filter(|(at, _)| self.moment(*at) <= now_ms).map(|(_, why)| why);
+        match (reached(times.crashes), off, held) {
             (Some(at), _, _) => Running::Crashed(at),
             (None, Some(at), _) => Running::PoweredOff(at),
-            (None, None, Some(_)) => Running::Paused,
-            (None, None, None) if self.suspended => Running::Paused,
+            (None, None, Some(why)) => Running::Paused(why),
+            (None, None, None) if self.suspended => Running::Paused(Pause::Suspended),
             (None, None, None) => Running::Yes,
         }
     }

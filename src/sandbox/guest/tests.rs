@@ -135,7 +135,7 @@ fn each_fault_shows() {
     assert!(dark(GuestFault::AgentSilent) && dark(GuestFault::BootHangs));
     assert!(dark(GuestFault::Crashes) && dark(GuestFault::IoError));
     assert!(matches!(with(GuestFault::Crashes).running(LATE), Running::Crashed(_)));
-    assert_eq!(with(GuestFault::IoError).running(LATE), Running::Paused);
+    assert_eq!(with(GuestFault::IoError).running(LATE), Running::Paused(Pause::IoError));
     assert!(matches!(with(GuestFault::AgentError).network_get_interfaces(LATE), Reply::Error { .. }));
     assert!(matches!(with(GuestFault::ExecForbidden).exec(LATE, &["true".into()], b""), Err(Reply::Error { .. })));
     assert_eq!(addresses(&with(GuestFault::NoLease), LATE), ["fe80::be24:11ff:fe94:6250/64"]);
@@ -155,6 +155,15 @@ fn each_fault_shows() {
     let mut empty = boot(static_seed());
     empty.disk = Disk::default();
     assert!(empty.console_between(START, LATE).contains("No bootable device"));
+    let loops =
+        |fault: GuestFault, word: &str| assert!(with(fault).console_after_newline(LATE, LATE + 5_000).contains(word));
+    loops(GuestFault::Unbootable, "No bootable device");
+    loops(GuestFault::KernelPanics, "Kernel panic");
+    loops(GuestFault::EmergencyShell, "emergency mode");
+    assert_eq!(with(GuestFault::Starved).console_between(START, LATE), "");
+    assert!(with(GuestFault::Starved).cpu_seconds(START + 600_000) < 3);
+    assert_eq!(with(GuestFault::Suspended).running(LATE), Running::Paused(Pause::Suspended));
+    assert_eq!(with(GuestFault::InternalError).running(LATE), Running::Paused(Pause::InternalError));
 }
 
 fn baking(script: &str) -> Boot {

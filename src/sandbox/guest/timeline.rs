@@ -1,6 +1,6 @@
 //! When a guest does what: milliseconds of guest time since power-on. `None`: never.
 
-use super::{Boot, GuestFault, mix};
+use super::{Boot, GuestFault, Pause, mix};
 
 /// The stages of one boot, in the order in which they come.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,7 +20,8 @@ pub struct Timeline {
     pub bake_report: Option<u64>,
     pub powers_off: Option<u64>,
     pub crashes: Option<u64>,
-    pub io_error: Option<u64>,
+    /// QEMU holds it still from then on.
+    pub pauses: Option<(u64, Pause)>,
 }
 
 /// How long the package module tries before it gives up (observed §11: 190 s without a network).
@@ -30,7 +31,7 @@ const PACKAGES_MS: u64 = 9_000;
 impl Boot {
     pub fn timeline(&self) -> Timeline {
         let mut times = Timeline {
-            bootable: self.disk.is_bootable(),
+            bootable: self.disk.is_bootable() && !self.has(&GuestFault::Unbootable),
             kernel: 1_500,
             network: None,
             sshd: None,
@@ -41,9 +42,10 @@ impl Boot {
             bake_report: None,
             powers_off: None,
             crashes: self.has(&GuestFault::Crashes).then_some(6_000),
-            io_error: self.has(&GuestFault::IoError).then_some(7_000),
+            pauses: self.pause().map(|why| (7_000, why)),
         };
-        if !times.bootable || self.has(&GuestFault::BootHangs) {
+        let stuck = [GuestFault::BootHangs, GuestFault::Starved, GuestFault::KernelPanics, GuestFault::EmergencyShell];
+        if !times.bootable || stuck.iter().any(|fault| self.has(fault)) {
             return times;
         }
         // Guests that start together don't come up together.
@@ -57,6 +59,15 @@ impl Boot {
         times.login_prompt = Some(12_000 + jitter);
         self.add_cloud_init(&mut times, jitter);
         times
+    }
+
+    fn pause(&self) -> Option<Pause> {
+        let faults = [
+            (GuestFault::IoError, Pause::IoError),
+            (GuestFault::InternalError, Pause::InternalError),
+            (GuestFault::Suspended, Pause::Suspended),
+        ];
+        faults.into_iter().find(|(fault, _)| self.has(fault)).map(|(_, why)| why)
     }
 
     fn add_cloud_init(&self, times: &mut Timeline, jitter: u64) {

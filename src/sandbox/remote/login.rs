@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use super::SandboxRemote;
 use crate::remote::{LoginAnswer, LoginAsk};
-use crate::sandbox::guest::Boot;
 use crate::sandbox::guest::hypervisor::{now_ms, settle, started};
 use crate::sandbox::guest::keys::bare;
 use crate::sandbox::guest::login::Door;
+use crate::sandbox::guest::{Boot, GuestFault};
 
 /// Connect, key exchange, log in.
 const LOGIN_S: f64 = 0.3;
@@ -49,6 +49,9 @@ pub(super) async fn login(remote: &SandboxRemote, ask: &LoginAsk) -> LoginAnswer
         public.extend(agent_keys());
     }
     if boot.lets_in(now, &ask.user, &public) {
+        if boot.has(&GuestFault::OddShell) {
+            return LoginAnswer::Odd { detail: "This account is currently not available.".to_owned() };
+        }
         LoginAnswer::Ok
     } else {
         let detail = format!("{}@{}: Permission denied (publickey).", ask.user, ask.address);

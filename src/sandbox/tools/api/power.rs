@@ -178,7 +178,9 @@ pub async fn shutdown(call: &Call<'_>, values: &Values) -> Run<Task> {
         call.warn(format!("VM {vmid} not running\n"))?;
         return Ok(Task { upid: String::new(), result: Ok(()) });
     }
-    if call.node.world.guests.running(call.node, vmid).is_some_and(|run| run.paused) && !flag(values, "forceStop") {
+    if call.node.world.guests.running(call.node, vmid).is_some_and(|run| run.paused.is_some())
+        && !flag(values, "forceStop")
+    {
         return Err(Die::new("VM is paused - cannot shutdown"));
     }
     let down = config.get("startup").and_then(|text| text.split(',').find_map(|part| part.strip_prefix("down=")));

@@ -1,5 +1,6 @@
 //! What reads show: configs, pending changes, lists, status (Qemu.pm `vm_config`, QemuServer.pm `vmstatus`).
 
+use crate::sandbox::guest::Pause;
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
@@ -169,12 +170,10 @@ pub fn entry(node: &SandboxNode, config: &Config, detail: Detail) -> Value {
     object
 }
 
-/// `running`, `paused`, `io-error` or `stopped`.
+/// `running`, `stopped`, or why QEMU does not run the guest: `paused`, `io-error`, `internal-error`.
 pub fn qmp_status(node: &SandboxNode, vmid: u32) -> &'static str {
     match node.world.guests.running(node, vmid) {
-        Some(run) if run.io_error => "io-error",
-        Some(run) if run.paused => "paused",
-        Some(_) => "running",
+        Some(run) => run.paused.map_or("running", Pause::word),
         None => "stopped",
     }
 }
