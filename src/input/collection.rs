@@ -113,8 +113,8 @@ impl<T: Read> Read for Numbered<T> {
         let mut all = Vec::new();
         for entry in entries {
             let key = &entry.key;
-            let as_value =
-                Node { span: key.span.clone(), kind: Kind::Scalar { text: key.text.clone(), plain: key.plain } };
+            // In quotes too: JSON has no other keys.
+            let as_value = Node { span: key.span.clone(), kind: Kind::Scalar { text: key.text.clone(), plain: true } };
             let number = MachineNumber::read(&as_value, walk);
             let value = walk.keyed(key, &entry.value, &shown(&key.text));
             if let (Some(number), Some(value)) = (number, value) {
