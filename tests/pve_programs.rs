@@ -266,6 +266,29 @@ fn pvesm_is_asked_only_where_it_can_answer() {
     assert_eq!(asked(&format!("{lvm}\tdisable\n\nlvmthin: local-lvm-2\n\tvgname x\n"), &fresh), [""; 0], "disabled");
 }
 
+/// 2,000 guests have 400 KB of samples. A shell that looks for one storage in the whole text is at it for minutes: this one
+/// is given 20 s of CPU time, of which it needs a fraction of one.
+#[test]
+fn samples_of_many_guests_are_read_in_no_time() {
+    let node = Node::new();
+    let guest = |vmid: u32| {
+        format!("pve-vm-9.0/{vmid}:86400:guest-{vmid}:running:0:{}:4:0.01:{}\n", now(), "8589934592:".repeat(14))
+    };
+    let guests: String = (100..2100).map(guest).collect();
+    node.write("etc/pve/storage.cfg", "lvmthin: local-lvm\n\tthinpool data\n\nzfspool: other\n\tpool x\n");
+    let storages = [("local-lvm", 500), ("local", 5)]
+        .map(|(name, age)| format!("pve-storage-9.0/c1/{name}:{}:9:1\n", now() - age));
+    node.write("etc/pve/.rrd", format!("{guests}{}", storages.concat()));
+    node.program("pvesm", "echo nothing; exit 3");
+    let limited = format!("ulimit -t 20\n{OBSERVE}");
+    let answer = node.run(&limited, &[NONCE, "k8s", "local local-lvm other", "", ""]);
+    let sections = frame::split(NONCE, &answer).expect("cut off by the limit");
+    let mut asked: Vec<&str> =
+        sections.iter().filter(|section| section.name == "pvesm").map(|section| section.args[0].as_str()).collect();
+    asked.sort();
+    assert_eq!(asked, ["local-lvm", "other"], "the limit ended it unasked");
+}
+
 /// The cost of an observation is its processes: as many for three VMs as for three hundred.
 #[test]
 fn no_process_for_each_vm() {

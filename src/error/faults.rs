@@ -224,7 +224,7 @@ pub const FAULTS: &[FaultInfo] = &[
     info(
         "stray-volumes",
         "The storage has volumes of the chosen VMID that belong to no VM.",
-        "Look at them with `pvesm list STORAGE --vmid N`; free what nobody needs, or choose another VMID.",
+        "Look at them with `pvesm list STORAGE --vmid N --content images`; free what nobody needs, or choose another VMID.",
     ),
     info(
         "template-dirty",

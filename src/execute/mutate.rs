@@ -150,7 +150,7 @@ impl<R: Remote> StepRun<R> {
         }
     }
 
-    /// Volumes of the step's VM on a storage, whether a config names them or not.
+    /// Disks of the step's VM on a storage, whether a config names them or not.
     pub(super) async fn volumes(&self, storage: &StorageName) -> Result<BTreeSet<String>, StepError> {
         let answer = self.node.probe(&Probe::Volumes { storage: storage.clone(), vmid: self.step.vmid }).await?;
         if answer.exit != 0 {

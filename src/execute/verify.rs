@@ -76,15 +76,18 @@ pub(super) fn storages(config: &VmConfig) -> BTreeSet<String> {
     drives.filter_map(|(_, value)| Drive::parse(value).ok()?.storage().map(str::to_owned)).collect()
 }
 
-/// Volume ids in the output of `pvesm list STORAGE --vmid ID` (columns Volid, Format, Type, Size, VMID).
+/// Disks in the output of `pvesm list STORAGE --vmid ID` (columns Volid, Format, Type, Size, VMID). Whatever is listed
+/// here may be freed: a backup of the VM, which PVE lists beside its disks, never is.
 pub(super) fn volumes(output: &str, vmid: crate::model::ids::Vmid) -> BTreeSet<String> {
     let id = vmid.to_string();
     output
         .lines()
         .skip(1)
         .map(|line| line.split_whitespace().collect::<Vec<_>>())
-        .filter(|columns| columns.len() >= 4 && columns.last() == Some(&id.as_str()) && columns[0].contains(':'))
-        .map(|columns| columns[0].to_owned())
+        .filter_map(|columns| match columns[..] {
+            [volume, _, "images", .., owner] if owner == id && volume.contains(':') => Some(volume.to_owned()),
+            _ => None,
+        })
         .collect()
 }
 
@@ -171,6 +174,8 @@ mod tests {
             "local-lvm:9000/vm-9000-cloudinit.qcow2 qcow2   images       4194304 9000\n",
         );
         assert_eq!(volumes(output, Vmid(9000)).len(), 2);
+        let backup = "Volid Format Type Size VMID\nlocal:backup/vzdump-qemu-9000-x.vma.zst vma.zst backup 5 9000\n";
+        assert!(volumes(backup, Vmid(9000)).is_empty());
         assert!(volumes(output, Vmid(900)).is_empty());
         assert!(volumes("Volid Format  Type      Size VMID\n", Vmid(9000)).is_empty());
     }

@@ -103,8 +103,11 @@ fn kind(family: &str) -> Option<Kind> {
     }
 }
 
+/// Perl prints the sizes of very large file systems as `1.2e+15` (Tools.pm `df`).
 fn number(values: &[&str], at: usize) -> Option<u64> {
-    values.get(at)?.parse().ok()
+    let text = values.get(at)?;
+    let rounded = || text.parse().ok().filter(|number: &f64| number.is_finite() && *number >= 0.0);
+    text.parse().ok().or_else(|| rounded().map(|number| number as u64))
 }
 
 fn keep_newest<K: Ord, T>(map: &mut BTreeMap<K, Sample<T>>, key: K, sample: Sample<T>) {
@@ -141,6 +144,13 @@ mod tests {
         let guest = rrd.guest(Vmid(105), 1299).unwrap();
         assert_eq!(guest, GuestSample { running: true, memory_bytes: 1 << 30 });
         assert_eq!(rrd.guest(Vmid(105), 1301), None);
+    }
+
+    #[test]
+    fn a_petabyte_is_a_number_too() {
+        let rrd = parse(b"pve2-storage/a/s:1000:1.5e+15:1000.5\n");
+        let expected = StorageUse { total_bytes: 1_500_000_000_000_000, used_bytes: 1000 };
+        assert_eq!(rrd.storage(&"a".into(), &"s".into(), 1000), Some(expected));
     }
 
     #[test]

@@ -7,8 +7,9 @@ use super::section_config::{self, Section};
 use crate::model::ids::{PveName, StorageName};
 use crate::model::observed::StorageDef;
 
-/// Kinds that are one and the same store on every node, whatever the file says.
-const SHARED_KINDS: [&str; 9] = ["iscsi", "nfs", "cifs", "rbd", "cephfs", "iscsidirect", "zfs", "drbd", "pbs"];
+/// Kinds that are one and the same store on every node, whatever the file says. (PVE 9 no longer has `glusterfs`.)
+const SHARED_KINDS: [&str; 10] =
+    ["iscsi", "nfs", "cifs", "rbd", "cephfs", "iscsidirect", "glusterfs", "zfs", "drbd", "pbs"];
 
 /// Kinds that keep volumes as files.
 const FILE_KINDS: [&str; 6] = ["dir", "nfs", "cifs", "btrfs", "cephfs", "glusterfs"];
@@ -122,7 +123,7 @@ mod tests {
     #[test]
     fn kinds() {
         let storages = parse(
-            b"# ours\nlvmthin: local-lvm\n\tthinpool data\n\tvgname pve\n\nzfspool: tank\n\tpool tank\n\tsparse\n\tnodes c1,c2\n\nzfspool: thick\n\tpool t\n\nnfs: share\n\tserver x\n\texport /y\n\tcontent images,snippets\n\tdisable 1\n\nlvm: san\n\tvgname v\n\tshared 1\n\ndir: full\n\tpath /f\n\tpreallocation full\n",
+            b"# ours\nlvmthin: local-lvm\n\tthinpool data\n\tvgname pve\n\nzfspool: tank\n\tpool tank\n\tsparse\n\tnodes c1,c2\n\nzfspool: thick\n\tpool t\n\nnfs: share\n\tserver x\n\texport /y\n\tcontent images,snippets\n\tdisable 1\n\nlvm: san\n\tvgname v\n\tshared 1\n\nglusterfs: gl\n\tvolume v\n\ndir: full\n\tpath /f\n\tpreallocation full\n",
         );
         let of = |name: &str| &storages[&name.into()];
         assert!(of("local-lvm").thin && !of("local-lvm").shared && of("local-lvm").content.contains("images"));
@@ -130,6 +131,7 @@ mod tests {
         assert_eq!(of("tank").nodes.as_ref().unwrap().len(), 2);
         assert!(of("share").shared && !of("share").enabled);
         assert_eq!(of("share").path.as_deref(), Some("/mnt/pve/share"));
+        assert!(of("gl").shared && of("gl").path.as_deref() == Some("/mnt/pve/gl"));
         assert!(of("san").shared && !of("san").thin && !of("full").thin);
     }
 

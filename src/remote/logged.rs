@@ -201,7 +201,7 @@ fn tell_event(node: &NodeName, began: Option<Instant>, event: &FollowEvent) {
 fn probe_words(probe: &Probe) -> String {
     match probe {
         Probe::Vm { vmid } => format!("read VM {vmid}"),
-        Probe::Volumes { storage, vmid } => format!("pvesm list {storage} --vmid {vmid}"),
+        Probe::Volumes { storage, vmid } => format!("pvesm list {storage} --vmid {vmid} --content images"),
         Probe::Operation { name, .. } => format!("read operation {name}"),
         Probe::Image { path, digest } => format!("check image {path} ({digest})"),
         Probe::Diagnose { vmid, .. } => format!("diagnose VM {vmid}"),

@@ -105,7 +105,7 @@ pub struct ObserveAsk {
 pub enum Probe {
     /// One VM's config file, whether its QEMU runs, and its live operations: sections as in `observe`.
     Vm { vmid: Vmid },
-    /// `pvesm list STORAGE --vmid VMID`.
+    /// `pvesm list STORAGE --vmid VMID --content images`: its disks, never its backups.
     Volumes { storage: StorageName, vmid: Vmid },
     /// An operation folder: exit code, live or not, last `lines` lines of its log.
     Operation { name: OperationName, lines: u32 },

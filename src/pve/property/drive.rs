@@ -28,8 +28,9 @@ impl Drive {
         size::parse(self.options.get("size")?)
     }
 
+    /// None for a device of the node that is passed through (`/dev/disk/by-path/pci-0000:00:…`).
     pub fn storage(&self) -> Option<&str> {
-        self.volume.split_once(':').map(|(storage, _)| storage)
+        self.volume.split_once(':').map(|(storage, _)| storage).filter(|storage| !storage.starts_with('/'))
     }
 
     pub fn is_cdrom(&self) -> bool {

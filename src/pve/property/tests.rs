@@ -82,6 +82,7 @@ fn drives() {
     assert!(Drive::parse("local-lvm:9000/base-9000-disk-0.raw,size=3G").unwrap().is_base());
     assert!(Drive::parse("local-lvm:base-9000-disk-0,size=3G").unwrap().is_base());
     assert!(!Drive::parse("local-lvm:9000/base-9000-disk-0.raw/101/vm-101-disk-0.qcow2").unwrap().is_base());
+    assert_eq!(Drive::parse("/dev/disk/by-path/pci-0000:00:1f.2-ata-1,size=3G").unwrap().storage(), None);
     assert!(Drive::parse("size=3G").is_err());
 }
 

@@ -65,9 +65,15 @@ storage_status() {
     node=$(readlink -- "$ROOT/etc/pve/local")
     node=${node##*/}
     usable_storages
+    sampled_storages
     for storage in $storages; do
         case $usable in
-        *" $storage "*) fresh "$node/$storage" || asked "$storage" & ;;
+        *" $storage "*) ;;
+        *) continue ;;
+        esac
+        case $sampled in
+        *" $storage "*) ;;
+        *) asked "$storage" & ;;
         esac
     done
     wait
@@ -98,19 +104,28 @@ usable_storages() {
     set +f
 }
 
-fresh() {
-    rest=$rrd
-    while :; do
-        case $rest in
-        *"/$1:"*) rest=${rest#*"/$1:"} ;;
-        *) return 1 ;;
+# Storages of this node with a sample of the last two minutes. Line by line: to cut one out of the whole text takes dash time
+# by the square of its length, 25 s with 600 guests.
+sampled_storages() {
+    sampled=' '
+    set -f
+    IFS='
+'
+    for line in $rrd; do
+        case $line in
+        pve*storage*/"$node"/*:*) ;;
+        *) continue ;;
         esac
-        sample=${rest%%:*}
+        line=${line#*/"$node"/}
+        sample=${line#*:}
+        sample=${sample%%:*}
         case $sample in
         '' | *[!0-9]*) continue ;;
         esac
-        [ $((now - sample)) -le 120 ] && return 0
+        [ $((now - sample)) -gt 120 ] || sampled="$sampled${line%%:*} "
     done
+    unset IFS
+    set +f
 }
 
 # One write, so that two storages asked at once don't mix.

@@ -1,2 +1,2 @@
-# The volumes of a VM on a storage: STORAGE VMID.
-exec pvesm list "$1" --vmid "$2" </dev/null
+# The volumes of a VM on a storage: STORAGE VMID. Without --content its backups would be among them.
+exec pvesm list "$1" --vmid "$2" --content images </dev/null

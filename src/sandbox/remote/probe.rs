@@ -19,7 +19,8 @@ pub(super) async fn answer(node: &SandboxNode, probe: &Probe, operations: &Opera
         Probe::Vm { vmid } => printed(report::vm(node, *vmid, operations)),
         Probe::Volumes { storage, vmid } => {
             let id = vmid.to_string();
-            follow::run(node, vec!["pvesm", "list", storage.as_str(), "--vmid", &id], Duration::from_secs(60)).await
+            let argv = vec!["pvesm", "list", storage.as_str(), "--vmid", &id, "--content", "images"];
+            follow::run(node, argv, Duration::from_secs(60)).await
         }
         Probe::Operation { name, lines } => operation(node, name, *lines, operations),
         Probe::Image { path, digest } => image(node, path, digest),

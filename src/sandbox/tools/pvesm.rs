@@ -133,13 +133,20 @@ pub fn items(call: &Call<'_>, place: &Storage, vmid: Option<u64>, content: Optio
                 size: bytes.len() as u64,
                 used: None,
                 ctime: call.node.world.clock.now_s(),
-                vmid: None,
+                vmid: backup_of(&file).filter(|_| kind == "backup"),
             });
         }
     }
-    items.retain(|item| vmid.is_none_or(|vmid| item.vmid.map(u64::from) == Some(vmid)));
+    // Of a VM: its volumes and backups; snippets and imports are anybody's (Storage/Plugin.pm `list_volumes`).
+    let anybodys = |item: &Item| matches!(item.kind, "snippets" | "import");
+    items.retain(|item| vmid.is_none_or(|vmid| item.vmid.map(u64::from) == Some(vmid) || anybodys(item)));
     items.sort_by(|a, b| a.volume.cmp(&b.volume));
     items
+}
+
+/// The guest of `vzdump-qemu-101-2026_11_22-19_00_00.vma.zst`.
+fn backup_of(file: &str) -> Option<u32> {
+    file.strip_prefix("vzdump-")?.split('-').nth(1)?.parse().ok()
 }
 
 fn list(call: &Call<'_>, name: &str, vmid: Option<u64>, content: Option<String>) -> Run<()> {

@@ -21,7 +21,7 @@ fn runs_on_any_thread(node: &'static SandboxNode, process: &'static Process) {
 }
 
 fn storage(name: &str, kind: StorageKind, place: &str, size_mib: u64, shared: bool) -> StorageSpec {
-    let content = if kind.is_files() { vec!["images", "snippets"] } else { vec!["images", "rootdir"] };
+    let content = if kind.is_files() { vec!["images", "snippets", "backup"] } else { vec!["images", "rootdir"] };
     let content = content.into_iter().map(str::to_owned).collect();
     StorageSpec { name: name.into(), kind, content, size_mib, place: place.into(), shared, sparse: true, nodes: None }
 }
@@ -356,6 +356,25 @@ async fn shared_storage_is_one_and_pve8_says_less() {
     node.pve_rename(&node.conf_path(101), "/etc/pve/nodes/pve3/qemu-server/101.conf").unwrap();
     let said = on(&world, "pve3", "qm clone 101 103 --full 1").await;
     assert!(said.stdout.starts_with("create full clone of drive scsi0"), "{}{}", said.stdout, said.stderr);
+}
+
+/// Storage/Plugin.pm `list_volumes`: all kinds of content, unless one is asked for.
+#[tokio::test(start_paused = true)]
+async fn a_list_of_a_vms_volumes_has_its_backups_too() {
+    let world = world();
+    all(&world, &["qm create 101 --scsi0 nas:1"]).await;
+    let node = world.node("pve1").unwrap();
+    for vmid in [101, 102] {
+        let file = format!("/mnt/pve/nas/dump/vzdump-qemu-{vmid}-2026_11_22-19_00_00.vma.zst");
+        node.write(&file, "backup").unwrap();
+    }
+    let listed = async |options: &str| {
+        let text = on(&world, "pve1", &format!("pvesm list nas --vmid 101{options}")).await.stdout;
+        text.lines().skip(1).map(|line| line.split(' ').next().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let disk = "nas:101/vm-101-disk-0.raw";
+    assert_eq!(listed("").await, [disk, "nas:backup/vzdump-qemu-101-2026_11_22-19_00_00.vma.zst"]);
+    assert_eq!(listed(" --content images").await, [disk]);
 }
 
 #[tokio::test(start_paused = true)]
