@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::run::{self, Approval, Run};
+use super::run::{self, Approval, Attempt, Run};
 use super::session::{self, Session};
 use super::{Stop, interrupts, login_keys, planning, saved};
 use crate::cli::{Apply as Args, Global, Planning, TextOrJson};
@@ -10,11 +10,11 @@ use crate::error::{Exit, Fault};
 use crate::execute::{self, GlanceOptions};
 use crate::model::observed::Observed;
 use crate::model::outcome::{MachineReport, Stage};
-use crate::model::plan::{Action, Plan};
+use crate::model::plan::Plan;
 use crate::planner;
 use crate::remote::Remote as _;
 use crate::render::outcome::stage_text;
-use crate::render::saved::{expect, expected_digest};
+use crate::render::saved::{expect, expected_digest, outdated};
 use crate::ui::Ui;
 
 pub async fn run(ui: &Ui, global: &Global, args: &Args) -> Result<Exit, Stop> {
@@ -38,39 +38,37 @@ async fn go(ui: &Ui, session: &Session, args: &Args, approval: Approval) -> Resu
     let document = args.plan.as_deref().map(|path| saved::read(session, path)).transpose()?;
     let run = Run { ui, session, running: &args.running, approval, interrupt: interrupts::catch(ui) };
     let Some(mut observed) = run.look().await? else { return Ok(Exit::Interrupted) };
-    let mut plan = match &document {
-        Some(document) => saved::plan_if_fresh(session, &observed, document)?,
-        None => planner::plan(&session.loaded.desired, &observed, &options),
-    };
-    if let Some(expected) = &args.expect {
-        expect(&plan, expected)?;
-    }
-    let mut exit = run.plan(&observed, &plan).await?;
-    if exit == Exit::Success && !plan.has_changes() && !args.running.no_wait {
-        return wait_for_the_rest(&run, &observed, &plan).await;
-    }
-    // A template and a machine that is cloned from it: two rounds. More would be another run's doing.
-    for _ in 0..3 {
-        if exit != Exit::Success || !has_attached(&plan) || document.is_some() {
-            break;
+    let make = |observed: &Observed| {
+        let plan = match &document {
+            Some(document) => saved::plan_if_fresh(session, observed, document)?,
+            None => planner::plan(&session.loaded.desired, observed, &options),
+        };
+        if let Some(expected) = &args.expect {
+            expect(&plan, expected)?;
         }
-        // What an earlier run had left running is done: what follows from it is planned now.
-        ui.talk("What an earlier run had begun is done; planning what is left.");
+        Ok(plan)
+    };
+    loop {
+        let done = run.go(observed, make, || Ok(())).await?;
+        if done.exit != Exit::Success || done.plan.has_changes() || args.running.no_wait {
+            return Ok(done.exit);
+        }
+        match wait_for_the_rest(&run, &done.observed, &done.plan).await? {
+            Attempt::Over(exit) => return Ok(exit),
+            Attempt::Outdated(moved) => ui.warn(&outdated(&moved)),
+        }
         let Some(now) = run.look().await? else { return Ok(Exit::Interrupted) };
         observed = now;
-        plan = planner::plan(&session.loaded.desired, &observed, &options);
-        exit = run.plan(&observed, &plan).await?;
     }
-    Ok(exit)
 }
 
 /// Nothing is to be changed, but an earlier run may have given up waiting, or was killed while it did: success is every machine
 /// being ready, so it goes on waiting where that one stopped.
-async fn wait_for_the_rest(run: &Run<'_>, observed: &Observed, plan: &Plan) -> Result<Exit, Stop> {
+async fn wait_for_the_rest(run: &Run<'_>, observed: &Observed, plan: &Plan) -> Result<Attempt<Exit>, Stop> {
     let desired = &run.session.loaded.desired;
     let options = GlanceOptions { keys: login_keys::find(desired).await, known_hosts: Some(run.known_hosts()?) };
     let glance = execute::glance(desired, observed, Arc::clone(&run.session.nodes), options);
-    let Some(machines) = run.unless_interrupted(glance).await else { return Ok(Exit::Interrupted) };
+    let Some(machines) = run.unless_interrupted(glance).await else { return Ok(Attempt::Over(Exit::Interrupted)) };
     // An adopted machine has no image in its mark: whether it has an agent is its operator's business.
     let ours =
         |vmid| observed.managed(&desired.cluster).any(|(_, _, vm, mark)| vm.vmid == vmid && mark.image.is_some());
@@ -80,17 +78,13 @@ async fn wait_for_the_rest(run: &Run<'_>, observed: &Observed, plan: &Plan) -> R
     };
     let waiting: Vec<&MachineReport> = machines.iter().filter(left).collect();
     if waiting.is_empty() {
-        return Ok(Exit::Success);
+        return Ok(Attempt::Over(Exit::Success));
     }
     for machine in &waiting {
         run.ui.talk(&format!("{} is not ready yet ({}); waiting for it.", machine.name, stage_text(machine.stage)));
     }
     let names = waiting.iter().map(|machine| machine.name.clone()).collect();
     run.carry_out(observed, &planner::readiness(desired, observed, &names)).await
-}
-
-fn has_attached(plan: &Plan) -> bool {
-    plan.steps.iter().any(|step| matches!(step.action, Action::Attach { .. }))
 }
 
 /// What `apply FILE` doesn't take: the file says it all.

@@ -5,6 +5,7 @@ use super::session::{self, Session};
 use super::{Stop, interrupts};
 use crate::cli::{Destroy as Args, Global};
 use crate::error::Exit;
+use crate::model::observed::Observed;
 use crate::planner::{self, PlanOptions};
 use crate::remote::Remote as _;
 use crate::ui::Ui;
@@ -28,5 +29,6 @@ async fn go(ui: &Ui, session: &Session, args: &Args, approval: Approval) -> Resu
     };
     let run = Run { ui, session, running: &args.running, approval, interrupt: interrupts::catch(ui) };
     let Some(observed) = run.look().await? else { return Ok(Exit::Interrupted) };
-    run.plan(&observed, &planner::plan(&session.loaded.desired, &observed, &options)).await
+    let make = |observed: &Observed| Ok(planner::plan(&session.loaded.desired, observed, &options));
+    Ok(run.go(observed, make, || Ok(())).await?.exit)
 }

@@ -14,6 +14,7 @@ use crate::input::{self, Loaded};
 use crate::model::desired::{Desired, Machine};
 use crate::model::ids::{MachineName, Pool};
 use crate::model::mark::MarkSubject;
+use crate::model::observed::Observed;
 use crate::planner::{self, PlanOptions};
 use crate::remote::Remote as _;
 use crate::ui::Ui;
@@ -113,9 +114,9 @@ async fn apply(
         return Ok(Exit::Success);
     }
     let options = PlanOptions { only, prune, accept: edit.accept.iter().copied().collect(), ..PlanOptions::default() };
-    let plan = planner::plan(&session.loaded.desired, &observed, &options);
+    let make = |observed: &Observed| Ok(planner::plan(desired, observed, &options));
     let before_running = || write(ui, path, &session.loaded.manifest.text);
-    run.plan_after(&observed, &plan, before_running).await
+    Ok(run.go(observed, make, before_running).await?.exit)
 }
 
 fn write(ui: &Ui, path: &Path, text: &str) -> Result<(), Fault> {

@@ -18,6 +18,13 @@ use crate::ui::Ui;
 /// One round trip a node. A silent node is a fact of the result; where all are silent there is nothing to say.
 pub async fn look(ui: &Ui, session: &Session) -> Result<Observed, Stop> {
     let began = Instant::now();
+    let observed = silently(session).await?;
+    ui.talk(&answered::answered(&observed, began.elapsed().as_secs_f64(), session.sandbox.is_some()));
+    Ok(observed)
+}
+
+/// As `look`, without a word of who answered.
+pub async fn silently(session: &Session) -> Result<Observed, Stop> {
     let desired = &session.loaded.desired;
     let image_url = desired.template.image_url.clone();
     let checksums: ChecksumSource = match &session.sandbox {
@@ -35,7 +42,6 @@ pub async fn look(ui: &Ui, session: &Session) -> Result<Observed, Stop> {
     };
     let observed = observe::observe(&session.nodes, desired, &options).await;
     nobody(&observed)?;
-    ui.talk(&answered::answered(&observed, began.elapsed().as_secs_f64(), session.sandbox.is_some()));
     Ok(observed)
 }
 

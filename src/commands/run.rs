@@ -7,14 +7,15 @@ use tokio::sync::{mpsc, watch};
 
 use super::inventory::live;
 use super::session::Session;
-use super::{Stop, files, identity, interrupts, known_hosts, local_image, login_keys, look};
+use super::{Stop, files, identity, interrupts, known_hosts, local_image, login_keys, look, saved};
 use crate::cli::{Running, TextOrJson};
 use crate::error::{Exit, Fault};
 use crate::execute::{self, ApplyOptions, Interrupt};
 use crate::inventory;
 use crate::model::observed::Observed;
-use crate::model::outcome::Outcome;
-use crate::model::plan::Plan;
+use crate::model::outcome::{Event, Outcome};
+use crate::model::plan::{Action, Plan};
+use crate::render::saved::{Moved, outdated, stale};
 use crate::render::text::{PlanView, plan_text};
 use crate::render::{self, timeline};
 use crate::ui::{ProgressStyle, Ui};
@@ -47,6 +48,22 @@ pub fn can_write(running: &Running) -> Result<(), Fault> {
     files.into_iter().flatten().try_for_each(|path| files::can_write(path))
 }
 
+/// An apply that was carried out, or one that could not begin: these things have moved since it was planned.
+pub enum Attempt<T> {
+    Over(T),
+    Outdated(Vec<Moved>),
+}
+
+/// How a run ended, and the last plan that it made.
+pub struct Done {
+    pub exit: Exit,
+    pub observed: Observed,
+    pub plan: Plan,
+}
+
+/// A template, and a machine that is cloned from it. More would be another run's doing.
+const ATTACHED_ROUNDS: u32 = 3;
+
 /// What a run keeps from its first look to its report.
 pub struct Run<'a> {
     pub ui: &'a Ui,
@@ -70,18 +87,47 @@ impl Run<'_> {
         }
     }
 
-    /// Shows the plan, refuses what must not run, asks, runs, reports.
-    pub async fn plan(&self, observed: &Observed, plan: &Plan) -> Result<Exit, Stop> {
-        self.plan_after(observed, plan, || Ok(())).await
+    /// Plans, shows, refuses what must not run, asks, runs, reports; and all of it again where the plan could not begin
+    /// because what it rests on has moved, or where it had to wait for what an earlier run had begun.
+    ///
+    /// `make` plans; `before_running` is called after the first consent and before the first change (verbs that edit the
+    /// manifest).
+    pub async fn go(
+        &self,
+        mut observed: Observed,
+        make: impl Fn(&Observed) -> Result<Plan, Stop>,
+        before_running: impl FnOnce() -> Result<(), Fault>,
+    ) -> Result<Done, Stop> {
+        let mut before_running = Some(before_running);
+        let mut attached = 0;
+        loop {
+            let plan = make(&observed)?;
+            match self.once(&observed, &plan, &mut before_running).await? {
+                Attempt::Over(Exit::Success) if self.waits_for_earlier(&plan) && attached < ATTACHED_ROUNDS => {
+                    attached += 1;
+                    // What follows from it is planned now.
+                    self.ui.talk("What an earlier run had begun is done; planning what is left.");
+                }
+                Attempt::Over(exit) => return Ok(Done { exit, observed, plan }),
+                Attempt::Outdated(moved) => self.ui.warn(&outdated(&moved)),
+            }
+            let Some(now) = self.look().await? else { return Ok(Done { exit: Exit::Interrupted, observed, plan }) };
+            observed = now;
+        }
     }
 
-    /// As `plan`; `before_running` is called after consent and before the first change (verbs that edit the manifest).
-    pub async fn plan_after(
+    /// A saved plan is carried out as it is, and no other in its place.
+    fn waits_for_earlier(&self, plan: &Plan) -> bool {
+        self.approval != Approval::SavedPlan
+            && plan.steps.iter().any(|step| matches!(step.action, Action::Attach { .. }))
+    }
+
+    async fn once(
         &self,
         observed: &Observed,
         plan: &Plan,
-        before_running: impl FnOnce() -> Result<(), Fault>,
-    ) -> Result<Exit, Stop> {
+        before_running: &mut Option<impl FnOnce() -> Result<(), Fault>>,
+    ) -> Result<Attempt<Exit>, Stop> {
         if self.running.format == TextOrJson::Text {
             let view = PlanView { sandbox: self.session.sandbox.is_some(), ..PlanView::new(plan, self.ui.look()) };
             self.ui.data(&plan_text(&view))?;
@@ -89,44 +135,51 @@ impl Run<'_> {
         refuse(plan)?;
         let held_back: Vec<&str> = plan.held_back().map(|check| check.about.as_str()).collect();
         let incomplete = if held_back.is_empty() { Exit::Success } else { Exit::Failure };
-        if !plan.has_changes() {
-            before_running()?;
-            self.write_inventory().await?;
-            return Ok(incomplete);
+        let changes = plan.has_changes();
+        if changes {
+            login_keys::warn_of_none(self.ui, plan, &self.session.loaded.desired).await;
         }
-        login_keys::warn_of_none(self.ui, plan, &self.session.loaded.desired).await;
-        if self.approval == Approval::Ask {
+        if changes && self.approval == Approval::Ask {
             let ask = self.ui.confirm("Do you want to perform these actions?", "pvekube will do what is shown above.");
             match self.unless_interrupted(ask).await {
-                None => return Ok(Exit::Interrupted),
+                None => return Ok(Attempt::Over(Exit::Interrupted)),
                 Some(true) => {}
                 Some(false) => {
                     self.ui.warn("Apply cancelled.");
-                    return Ok(Exit::Failure);
+                    return Ok(Attempt::Over(Exit::Failure));
                 }
             }
         }
-        before_running()?;
-        let exit = self.carry_out(observed, plan).await?;
-        if exit == Exit::Success && !held_back.is_empty() {
+        if let Some(before_running) = before_running.take() {
+            before_running()?;
+        }
+        if !changes {
+            self.write_inventory().await?;
+            return Ok(Attempt::Over(incomplete));
+        }
+        let attempt = self.carry_out(observed, plan).await?;
+        if matches!(attempt, Attempt::Over(Exit::Success)) && !held_back.is_empty() {
             let names = held_back.join(", ");
             self.ui.warn(&format!("Held back, as not everything about them is known: {names}."));
-            return Ok(incomplete);
+            return Ok(Attempt::Over(incomplete));
         }
-        Ok(exit)
+        Ok(attempt)
     }
 
     /// Runs a plan that needs no consent any more, reports, and writes what was asked for.
-    pub async fn carry_out(&self, observed: &Observed, plan: &Plan) -> Result<Exit, Stop> {
-        let outcome = self.execute(observed, plan).await?;
+    pub async fn carry_out(&self, observed: &Observed, plan: &Plan) -> Result<Attempt<Exit>, Stop> {
+        let outcome = match self.execute(observed, plan).await? {
+            Attempt::Over(outcome) => outcome,
+            Attempt::Outdated(moved) => return Ok(Attempt::Outdated(moved)),
+        };
         let exit = self.report(plan, &outcome)?;
         if !outcome.interrupted {
             self.write_inventory().await?;
         }
-        Ok(exit)
+        Ok(Attempt::Over(exit))
     }
 
-    async fn execute(&self, observed: &Observed, plan: &Plan) -> Result<Outcome, Stop> {
+    async fn execute(&self, observed: &Observed, plan: &Plan) -> Result<Attempt<Outcome>, Stop> {
         let (running, desired) = (self.running, &self.session.loaded.desired);
         let options = ApplyOptions {
             owner: identity::owner(),
@@ -147,11 +200,37 @@ impl Run<'_> {
             let (ui, plan) = (self.ui.clone(), plan.clone());
             async move { ui.show_progress(&plan, style, receiver).await }
         });
-        let nodes = Arc::clone(&self.session.nodes);
-        let outcome = execute::apply(plan, desired, observed, nodes, options, events, self.interrupt.clone()).await;
+        let attempt = self.with_locks(observed, plan, options, events).await;
         // The executor has dropped its sender: the picture ends by itself.
         let _ = drawing.await;
-        Ok(outcome)
+        attempt
+    }
+
+    /// Nothing runs that is older than its locks: who had to wait, for another apply or for an answer, looks again.
+    async fn with_locks(
+        &self,
+        observed: &Observed,
+        plan: &Plan,
+        options: ApplyOptions,
+        events: mpsc::UnboundedSender<Event>,
+    ) -> Result<Attempt<Outcome>, Stop> {
+        let nodes = &self.session.nodes;
+        let locks = match execute::lock(plan, observed, nodes.as_ref(), &options, events, &self.interrupt).await {
+            Ok(locks) => locks,
+            Err(outcome) => return Ok(Attempt::Over(outcome)),
+        };
+        if locks.waited() || self.approval == Approval::Ask {
+            let moved = saved::moved_since(self.session, plan, observed, &look::silently(self.session).await?);
+            match self.approval {
+                _ if moved.is_empty() => {}
+                Approval::Ask | Approval::Given => return Ok(Attempt::Outdated(moved)),
+                Approval::SavedPlan => return Err(stale(&moved).into()),
+            }
+        }
+        let desired = &self.session.loaded.desired;
+        let outcome =
+            execute::apply(plan, desired, observed, Arc::clone(nodes), options, locks, self.interrupt.clone()).await;
+        Ok(Attempt::Over(outcome))
     }
 
     fn report(&self, plan: &Plan, outcome: &Outcome) -> Result<Exit, Stop> {

@@ -10,7 +10,7 @@ use crate::model::observed::Observed;
 use crate::model::plan::Plan;
 use crate::planner::PlanOptions;
 use crate::render::digest::bytes_digest;
-use crate::render::saved::{Inputs, SavedPlan, fingerprint, moved, stale};
+use crate::render::saved::{Inputs, Moved, SavedPlan, fingerprint, moved, stale};
 
 /// The file's text.
 pub fn document(session: &Session, observed: &Observed, plan: &Plan, options: &PlanOptions, offline: bool) -> String {
@@ -38,6 +38,12 @@ pub fn read(session: &Session, path: &Path) -> Result<SavedPlan, Fault> {
 pub fn plan_if_fresh(session: &Session, observed: &Observed, saved: &SavedPlan) -> Result<Plan, Stop> {
     let moved = moved(&saved.rests_on, &fingerprint(&saved.plan, observed, inputs(session)));
     if moved.is_empty() { Ok(saved.plan.clone()) } else { Err(stale(&moved).into()) }
+}
+
+/// What has moved of that which `plan` rests on.
+pub fn moved_since(session: &Session, plan: &Plan, then: &Observed, now: &Observed) -> Vec<Moved> {
+    let print = |observed| fingerprint(plan, observed, inputs(session));
+    moved(&print(then), &print(now))
 }
 
 fn inputs(session: &Session) -> Inputs {

@@ -35,15 +35,17 @@ const REGAIN_WAIT_S: u32 = 5;
 /// A node that answered a moment ago is tried this often again before the apply is refused.
 const FIRST_ATTEMPTS: u32 = 3;
 
-/// Takes the lock on every node, or on none. `nodes` in sorted order: two applies can't hold half each.
+/// Takes the lock on every node, or on none; and whether another apply had to be waited for. `nodes` in sorted order: two
+/// applies can't hold half each.
 pub(super) async fn take_all<R: Remote>(
     remote: &R,
     nodes: impl IntoIterator<Item = &NodeName>,
     ask: &LockAsk,
     events: &Events,
-) -> Result<Vec<(NodeName, Lock)>, Box<Failure>> {
+) -> Result<(Vec<(NodeName, Lock)>, bool), Box<Failure>> {
     let deadline = Instant::now() + Duration::from_secs(u64::from(ask.wait_s));
     let mut held = Vec::new();
+    let mut waited = false;
     for node in nodes {
         let mut told = false;
         let mut attempt = 0;
@@ -56,6 +58,7 @@ pub(super) async fn take_all<R: Remote>(
                 Ok(LockAnswer::Busy { owner }) if !told && left_s > 0 => {
                     events.notice(format!("waiting for the lock on {node}, held by {owner}"));
                     told = true;
+                    waited = true;
                 }
                 Ok(LockAnswer::Busy { owner }) => return Err(Box::new(busy(node, &ask, &owner))),
                 Err(error) if attempt < FIRST_ATTEMPTS && error.kind != RemoteErrorKind::Refused => {
@@ -67,7 +70,7 @@ pub(super) async fn take_all<R: Remote>(
         };
         held.push((node.clone(), lock));
     }
-    Ok(held)
+    Ok((held, waited))
 }
 
 fn busy(node: &NodeName, ask: &LockAsk, owner: &str) -> Failure {

@@ -1,7 +1,8 @@
 //! Carries a plan out: over SSH, in order, watching what really happens (design §6).
 //!
 //! ```text
-//! apply ─ lock: on every node, all or none, kept
+//! lock ─ on every node, all or none
+//! apply ─ keeps the locks
 //!   └─ drive: the loop ─ schedule: which step next (pure)
 //!        └─ step ─ template, machine, destroy, ready: one step each
 //!             └─ mutate: look, change, look again ─ operation: detached command, followed to its end
@@ -52,10 +53,11 @@ pub use notes::{NotesOf, write_notes};
 pub use options::{ApplyOptions, LocalImage, LocalImageAsk, LocalImageFuture, LoginKeys};
 
 use crate::model::desired::Desired;
+use crate::model::ids::NodeName;
 use crate::model::observed::{NodeState, Observed};
 use crate::model::outcome::{Event, Outcome};
 use crate::model::plan::Plan;
-use crate::remote::{LockAsk, Remote};
+use crate::remote::{Lock, LockAsk, Remote};
 use drive::Drive;
 use events::Events;
 use lock::LockState;
@@ -63,18 +65,31 @@ use node::Node;
 use run::Run;
 use schedule::{Schedule, Task, Widths};
 
-/// Makes the cluster as the plan says. Dropping the future leaves the nodes' operations running: the next run finds them.
-///
-/// Every failure is in the outcome; nothing is thrown. `interrupt` is what Ctrl-C asks (see [`Interrupt`]).
-pub async fn apply<R: Remote>(
+/// The apply lock of every node that answered; free again when dropped.
+#[derive(Debug)]
+pub struct Locks {
+    held: Vec<(NodeName, Lock)>,
+    ask: LockAsk,
+    events: Events,
+    waited: bool,
+}
+
+impl Locks {
+    /// Another apply held one of them when they were asked for: what was observed before may be history.
+    pub fn waited(&self) -> bool {
+        self.waited
+    }
+}
+
+/// Takes the apply lock on every node, or on none: then the outcome of a plan of which nothing was begun.
+pub async fn lock<R: Remote>(
     plan: &Plan,
-    desired: &Desired,
     observed: &Observed,
-    remote: Arc<R>,
-    options: ApplyOptions,
+    remote: &R,
+    options: &ApplyOptions,
     events: UnboundedSender<Event>,
-    interrupt: watch::Receiver<Interrupt>,
-) -> Outcome {
+    interrupt: &watch::Receiver<Interrupt>,
+) -> Result<Locks, Outcome> {
     let events = Events::new(events);
     let ask = LockAsk {
         cluster: plan.cluster.clone(),
@@ -90,19 +105,34 @@ pub async fn apply<R: Remote>(
         .collect();
     let taken = tokio::select! {
         biased;
-        taken = lock::take_all(remote.as_ref(), answered, &ask, &events) => taken,
-        () = interrupt::reached(&interrupt, Interrupt::Finish) => return report::interrupted(plan, &events),
+        taken = lock::take_all(remote, answered, &ask, &events) => taken,
+        () = interrupt::reached(interrupt, Interrupt::Finish) => return Err(report::interrupted(plan, &events)),
     };
-    let locks = match taken {
-        Ok(locks) => locks,
-        Err(failure) => return report::refused(plan, *failure, &events),
-    };
+    match taken {
+        Ok((held, waited)) => Ok(Locks { held, ask, events, waited }),
+        Err(failure) => Err(report::refused(plan, *failure, &events)),
+    }
+}
 
+/// Makes the cluster as the plan says, with its locks held. Dropping the future leaves the nodes' operations running: the
+/// next run finds them.
+///
+/// Every failure is in the outcome; nothing is thrown. `interrupt` is what Ctrl-C asks (see [`Interrupt`]).
+pub async fn apply<R: Remote>(
+    plan: &Plan,
+    desired: &Desired,
+    observed: &Observed,
+    remote: Arc<R>,
+    options: ApplyOptions,
+    locks: Locks,
+    interrupt: watch::Receiver<Interrupt>,
+) -> Outcome {
+    let Locks { held, ask, events, waited: _ } = locks;
     // Aborted when this future ends or is dropped, which releases the locks.
     let mut keepers = JoinSet::new();
     let changed = Arc::new(Notify::new());
     let mut nodes = BTreeMap::new();
-    for (name, lock) in locks {
+    for (name, lock) in held {
         let (state, lock_state) = watch::channel(LockState::Held);
         let (follower, session) = follower::session(remote.clone(), name.clone(), events.clone());
         keepers.spawn(session);

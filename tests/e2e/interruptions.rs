@@ -1,7 +1,7 @@
 //! Every command of a machine's life, interrupted in every way; the next apply (or the same one) makes good.
 
 use std::fs;
-use std::process::{Child, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 
 use super::gates::{self, Gate};
 use super::lab::{Lab, Shape};
@@ -26,7 +26,7 @@ pub struct Apply {
 
 impl Apply {
     pub fn said(&self) -> String {
-        fs::read_to_string(&self.log).unwrap()
+        String::from_utf8_lossy(&fs::read(&self.log).unwrap_or_default()).into_owned()
     }
 
     #[track_caller]
@@ -76,6 +76,25 @@ impl Life {
         Apply { child: command.stdin(Stdio::null()).spawn().unwrap(), log }
     }
 
+    /// pvekube with these words on a terminal, and what types on it.
+    pub fn spawn_on_a_terminal(&mut self, words: &str) -> (Apply, ChildStdin) {
+        self.runs += 1;
+        let log = self.lab.path(&format!("run-{}", self.runs));
+        let command = self.lab.command(&[]);
+        let line = format!("{} {words}", command.get_program().display());
+        let mut child = Command::new("script")
+            .args(["-qefc", &line])
+            .arg(&log)
+            .envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))))
+            .current_dir(command.get_current_dir().unwrap())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("script (util-linux) gives the program a terminal");
+        let keyboard = child.stdin.take().unwrap();
+        (Apply { child, log }, keyboard)
+    }
+
     /// One that nothing befalls; what it says in the end.
     pub fn apply_in_peace(&mut self, phase: &Phase) -> String {
         let mut apply = self.apply(phase);
@@ -90,9 +109,7 @@ pub fn killed_at_every_command() {
     let mut life = Life::new();
     for phase in &PHASES {
         let mut before: Option<(&Point, Gate)> = None;
-        // Whoever attaches to a start plans anew, and the machine runs: its readiness is not waited for again.
-        let is_asked = |point: &&Point| !point.command.starts_with("qm guest cmd");
-        for point in phase.commands().into_iter().filter(is_asked) {
+        for point in phase.commands() {
             let gate = life.arm(point);
             let mut apply = life.apply(phase);
             resume(&apply, before.take());

@@ -1,5 +1,7 @@
 //! One apply at a time: who waits, who is told, and what a vanished network or a thief changes.
 
+use std::io::Write as _;
+
 use super::gates::{Gate, When};
 use super::interruptions::Life;
 use super::life::{MAKE, nothing_is_left};
@@ -10,7 +12,7 @@ fn gate(life: &Life, pattern: &str) -> Gate {
     Gate::arm(&life.lab.nodes["pve1"].root, When::Before, pattern)
 }
 
-/// A second apply says who holds the lock, from where and since when; one that waits goes on from what the first did.
+/// A second apply says who holds the lock, from where and since when; one that waits plans anew from what the first did.
 pub fn second_apply_waits_or_says_who() {
     let mut life = Life::new();
     let held = gate(&life, "qm create *");
@@ -27,6 +29,34 @@ pub fn second_apply_waits_or_says_who() {
     held.release();
     assert_eq!(first.wait(), Some(0), "{}", first.said());
     assert_eq!(second.wait(), Some(0), "{}", second.said());
+    assert!(second.said().contains("Planning again: "), "{}", second.said());
+    assert!(second.said().contains("VMID 9000: free -> VM "), "{}", second.said());
+    assert!(second.said().contains("No changes."), "{}", second.said());
+    nothing_is_left(&life.lab, MAKE.vms);
+}
+
+/// Whoever answers late is shown what has become of it meanwhile; a saved plan that had to wait is refused.
+pub fn nothing_runs_that_is_older_than_its_lock() {
+    let mut life = Life::new();
+    life.lab.write("cluster.yaml", &MAKE.manifest(0));
+    life.lab.pvekube(&["plan", "--out", "plan.json"]).exits(0);
+    let (mut asked, mut answer) = life.spawn_on_a_terminal("apply");
+    asked.wait_until_said("Enter a value");
+    let held = gate(&life, "qm create *");
+    let mut first = life.apply(&MAKE);
+    held.wait_until_held_by(&first);
+    let mut saved = life.spawn(&["apply", "plan.json", "--lock-timeout", "2m"], &[]);
+    saved.wait_until_said("waiting for the lock on pve1, held by ");
+    held.release();
+    assert_eq!(first.wait(), Some(0), "{}", first.said());
+    assert_eq!(saved.wait(), Some(1), "{}", saved.said());
+    assert!(saved.said().contains("error[saved-plan-stale]"), "{}", saved.said());
+    assert!(saved.said().contains("VMID 9000: free -> VM "), "{}", saved.said());
+
+    answer.write_all(b"yes\n").unwrap();
+    assert_eq!(asked.wait(), Some(0), "{}", asked.said());
+    assert!(asked.said().contains("Planning again: "), "{}", asked.said());
+    assert!(asked.said().contains("No changes."), "{}", asked.said());
     nothing_is_left(&life.lab, MAKE.vms);
 }
 

@@ -227,6 +227,7 @@ fn one_apply_at_a_time() {
         "one_apply_at_a_time",
         &[
             ("second", locking::second_apply_waits_or_says_who),
+            ("older", locking::nothing_runs_that_is_older_than_its_lock),
             ("killed", locking::killed_holder_frees_at_once),
             ("vanished", locking::vanished_holder_is_replaced_and_stops),
         ],

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use pvekube::execute::{ApplyOptions, Interrupt, LoginKeys, apply};
+use pvekube::execute::{ApplyOptions, Interrupt, LoginKeys, apply, lock};
 use pvekube::input::{Env, SourceFile, example_config};
 use pvekube::model::desired::Desired;
 use pvekube::model::ids::NodeName;
@@ -183,7 +183,10 @@ impl Cluster {
         let (sender, mut receiver) = mpsc::unbounded_channel();
         let (_interrupt, interrupt) = watch::channel(Interrupt::None);
         let remote = Arc::new(self.remote.clone());
-        let outcome = apply(&plan, &self.desired, &observed, remote, options, sender, interrupt).await;
+        let outcome = match lock(&plan, &observed, remote.as_ref(), &options, sender, &interrupt).await {
+            Ok(locks) => apply(&plan, &self.desired, &observed, remote, options, locks, interrupt).await,
+            Err(outcome) => outcome,
+        };
         let mut events = Vec::new();
         while let Ok(event) = receiver.try_recv() {
             events.push(event);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use pvekube::execute::{ApplyOptions, Interrupt, LoginKeys, apply};
+use pvekube::execute::{ApplyOptions, Interrupt, LoginKeys, apply, lock};
 use pvekube::model::desired::Desired;
 use pvekube::model::observed::Observed;
 use pvekube::model::outcome::{Event, Outcome};
@@ -79,7 +79,11 @@ pub async fn carry_out<R: Remote>(
             hear(event);
         }
     });
-    let outcome = apply(plan, desired, observed, remote, options, events, asked).await;
+    // The plan may be older than a lock that was waited for: here the executor's own looks must make good for it.
+    let outcome = match lock(plan, observed, remote.as_ref(), &options, events, &asked).await {
+        Ok(locks) => apply(plan, desired, observed, remote, options, locks, asked).await,
+        Err(outcome) => outcome,
+    };
     listener.abort();
     outcome
 }

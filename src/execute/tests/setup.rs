@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 
 use super::fake::Fake;
-use crate::execute::{ApplyOptions, Interrupt, apply};
+use crate::execute::{ApplyOptions, Interrupt, apply, lock};
 use crate::model::desired::*;
 use crate::model::ids::*;
 use crate::model::mark::{Mark, MarkSubject};
@@ -187,7 +187,10 @@ pub(super) async fn run_with(
     interrupt: watch::Receiver<Interrupt>,
 ) -> Applied {
     let (sender, mut receiver) = mpsc::unbounded_channel();
-    let outcome = apply(plan, &desired(), &observed(), Arc::new(fake.clone()), options, sender, interrupt).await;
+    let outcome = match lock(plan, &observed(), fake, &options, sender, &interrupt).await {
+        Ok(locks) => apply(plan, &desired(), &observed(), Arc::new(fake.clone()), options, locks, interrupt).await,
+        Err(outcome) => outcome,
+    };
     let mut events = Vec::new();
     while let Ok(event) = receiver.try_recv() {
         events.push(event);

@@ -60,6 +60,12 @@ pub struct Moved {
     pub now: String,
 }
 
+impl std::fmt::Display for Moved {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {} -> {}", self.what, self.then, self.now)
+    }
+}
+
 /// What `plan` rests on, as `observed` shows it now.
 pub fn fingerprint(plan: &Plan, observed: &Observed, inputs: Inputs) -> Fingerprint {
     let ids = touched_ids(plan, observed);

@@ -120,10 +120,17 @@ pub fn stale(moved: &[Moved]) -> Fault {
     let summary = format!("the saved plan can no longer be applied: {} it rests on moved", count(moved.len(), "thing"));
     let mut fault =
         Fault::new("saved-plan-stale", summary, "plan again, and look at what is new: pvekube plan --out FILE");
-    for Moved { what, then, now } in moved {
-        fault = fault.with_detail(format!("{what}: {then} -> {now}"));
+    for moved in moved {
+        fault = fault.with_detail(moved.to_string());
     }
     fault
+}
+
+/// Said when a plan could not begin: what moved while another apply, or an answer, was waited for.
+pub fn outdated(moved: &[Moved]) -> String {
+    let things = if moved.len() == 1 { "has" } else { "have" };
+    let lines: String = moved.iter().map(|moved| format!("\n  {moved}")).collect();
+    format!("Planning again: {} that the plan rests on {things} moved meanwhile:{lines}", count(moved.len(), "thing"))
 }
 
 /// `apply --expect DIGEST`: at least 12 digits, the beginning of this plan's digest.
