@@ -5,7 +5,7 @@ use crate::cli::{Global, TextOrJson, Validate};
 use crate::error::Exit;
 use crate::input::{Record, Severity};
 use crate::model::desired::Place;
-use crate::render::github;
+use crate::render::{self, github};
 use crate::ui::Ui;
 
 pub fn run(ui: &Ui, global: &Global, args: &Validate) -> Result<Exit, Stop> {
@@ -22,7 +22,8 @@ pub fn run(ui: &Ui, global: &Global, args: &Validate) -> Result<Exit, Stop> {
     match args.format {
         TextOrJson::Json => {
             let list = problems.map_or_else(|| serde_json::json!([]), |problems| serde_json::json!(problems.records()));
-            ui.data(&format!("{:#}\n", serde_json::json!({"valid": problems.is_none(), "problems": list})))?;
+            let document = serde_json::json!({"valid": problems.is_none(), "problems": list});
+            ui.data(&render::json::pretty(&document))?;
             Ok(if problems.is_none() { Exit::Success } else { Exit::Failure })
         }
         TextOrJson::Text => {
@@ -33,8 +34,8 @@ pub fn run(ui: &Ui, global: &Global, args: &Validate) -> Result<Exit, Stop> {
                 loaded.config.name,
                 loaded.manifest.name,
                 desired.cluster.as_str(),
-                crate::render::values::count(desired.machines.len(), "machine"),
-                crate::render::values::count(desired.nodes.len(), "node"),
+                render::values::count(desired.machines.len(), "machine"),
+                render::values::count(desired.nodes.len(), "node"),
             ))?;
             Ok(Exit::Success)
         }

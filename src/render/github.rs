@@ -1,6 +1,7 @@
 //! What GitHub Actions reads: annotations on lines of input files, outputs of a step. The step summary is the markdown.
 
 use super::digest::plan_digest;
+use super::line::printable;
 use super::text::summary_line;
 use crate::model::desired::Place;
 use crate::model::plan::{Check, Plan, Verdict};
@@ -74,9 +75,9 @@ pub fn outputs(plan: &Plan) -> String {
     pairs.into_iter().map(|(key, value)| format!("{key}={value}\n")).collect()
 }
 
-/// `%`, CR and LF would end or change a command.
+/// `%`, CR and LF would end or change a command, other control characters the log that it stands in.
 fn data(text: &str) -> String {
-    text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
+    printable(&text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A"))
 }
 
 /// In a property, `:` and `,` too.

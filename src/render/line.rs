@@ -233,6 +233,17 @@ pub fn printable(text: &str) -> String {
     text.chars().map(|c| if acts(c) { c.escape_default().to_string() } else { c.to_string() }).collect()
 }
 
+/// JSON text in which nothing acts on a terminal: what JSON leaves as it is within its strings (control characters from U+007F
+/// on, those that change direction) is written as `\\u…`, the same string to whoever reads it.
+pub(crate) fn printable_json(json: &str) -> String {
+    let acts = |c: char| c != '\n' && acts(c);
+    if !json.chars().any(acts) {
+        return json.to_owned();
+    }
+    // None of them lies beyond U+FFFF, where JSON would want a pair.
+    json.chars().map(|c| if acts(c) { format!("\\u{:04x}", u32::from(c)) } else { c.to_string() }).collect()
+}
+
 /// Control characters, and the Unicode ones that change direction or can't be seen.
 fn acts(character: char) -> bool {
     character.is_control()
@@ -255,6 +266,14 @@ mod tests {
     fn a_name_can_not_act_on_the_terminal() {
         let line = Line::new().text("a\u{1b}[2Jb\rc\u{202e}d");
         assert_eq!(line.to_text(false), "a\\u{1b}[2Jb\\rc\\u{202e}d");
+    }
+
+    #[test]
+    fn json_can_not_act_on_the_terminal_and_says_the_same() {
+        let value = serde_json::json!({ "name": "a\u{9b}2J\u{202e}b\u{7f}\u{1b}[2Jé\n" });
+        let text = printable_json(&format!("{value:#}\n"));
+        assert_eq!(text, "{\n  \"name\": \"a\\u009b2J\\u202eb\\u007f\\u001b[2Jé\\n\"\n}\n");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&text).unwrap(), value);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::json::pretty;
 use crate::model::observed::{Guest, Observed};
 use crate::model::vm_config::VmConfig;
 
@@ -23,7 +24,7 @@ pub fn write(observed: &Observed) -> String {
         observed: without_secrets(observed),
     };
     // Plain data with string keys: it can't fail to serialize.
-    format!("{:#}\n", serde_json::to_value(document).unwrap_or_default())
+    pretty(&serde_json::to_value(document).unwrap_or_default())
 }
 
 /// Config keys that may hold a secret, and that planning never reads.

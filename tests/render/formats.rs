@@ -77,8 +77,8 @@ proptest! {
 #[test]
 fn annotations_are_one_line_each() {
     let place = Place { file: "a,b:c.yaml".to_owned(), line: 3, column: 5 };
-    let line = annotation(Level::Error, "x:y,z", "100 %\r\n::error::two", Some(&place));
-    assert_eq!(line, "::error file=a%2Cb%3Ac.yaml,line=3,col=5,title=x%3Ay%2Cz::100 %25%0D%0A::error::two\n");
+    let line = annotation(Level::Error, "x:y,z", "100 %\r\n::error::two\u{1b}[2J", Some(&place));
+    assert_eq!(line, "::error file=a%2Cb%3Ac.yaml,line=3,col=5,title=x%3Ay%2Cz::100 %25%0D%0A::error::two\\u{1b}[2J\n");
     let plans = scenarios::all();
     let text: String = plans.iter().map(|(name, plan)| format!("# {name}\n{}", plan_annotations(plan))).collect();
     insta::assert_snapshot!(text);

@@ -6,6 +6,7 @@ mod resource;
 pub use document::*;
 
 use super::digest::plan_digest;
+use super::line::printable_json;
 use super::steps::{address, step_text};
 use super::text::{PlanView, summary_line};
 use crate::model::desired::{Place, Strategy};
@@ -25,10 +26,8 @@ pub fn plan_schema() -> String {
 }
 
 pub(crate) fn pretty(value: &impl serde::Serialize) -> String {
-    let mut text =
-        serde_json::to_string_pretty(value).expect("maps with text keys and finite numbers always serialize");
-    text.push('\n');
-    text
+    let text = serde_json::to_string_pretty(value).expect("maps with text keys and finite numbers always serialize");
+    printable_json(&text) + "\n"
 }
 
 pub fn document(view: &PlanView<'_>) -> PlanDocument {

@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use crate::model::ids::{NodeName, Vmid};
 use crate::model::outcome::{Event, EventKind, Failure, Outcome};
 use crate::model::plan::{Change, ChangeAction, Plan, StepId, Summary, Target};
+use crate::render::line::printable_json;
 use crate::render::outcome::{Applied, applied, failures};
 use crate::render::steps::{address, same_resource};
 use crate::render::text::summary_line;
@@ -187,9 +188,7 @@ fn line(now: &str, (level, kind, message): (&str, &str, &str), more: Value) -> S
         "@level": level, "@message": message, "@module": "pvekube.ui", "@timestamp": now, "type": kind,
     });
     merge(&mut value, more);
-    let mut text = value.to_string();
-    text.push('\n');
-    text
+    printable_json(&value.to_string()) + "\n"
 }
 
 fn merge(into: &mut Value, more: Value) {
