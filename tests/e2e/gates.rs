@@ -5,8 +5,12 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::sshd::program;
+
+/// Gates are looked at in the order in which they were armed.
+static COUNT: AtomicU32 = AtomicU32::new(0);
 
 /// Where in its life the command is held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,7 +92,7 @@ impl Gate {
     /// `pattern`: of the shell, for the whole command line: `qm clone *`.
     pub fn arm(root: &Path, when: When, pattern: &str) -> Self {
         let gates = root.join("gates");
-        let count = fs::read_dir(&gates).unwrap().count();
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let folder = gates.join(format!("{count:03}"));
         fs::create_dir(&folder).unwrap();
         let gate = Self { folder, what: format!("{when:?} {pattern}") };
@@ -99,6 +103,10 @@ impl Gate {
 
     pub fn is_held(&self) -> bool {
         self.folder.join("held").exists()
+    }
+
+    pub fn disarm(&self) {
+        let _ = fs::remove_dir_all(&self.folder);
     }
 
     pub fn is_released(&self) -> bool {

@@ -5,17 +5,15 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 
 use super::gates::{self, Gate};
 use super::lab::{Lab, Shape};
-use super::life::{CHANGE, MAKE, Phase, Point, REMOVE, nothing_is_left};
+use super::life::{LIFE, Phase, Point, nothing_is_left};
 use super::sshd::eventually;
-
-const PHASES: [Phase; 3] = [MAKE, CHANGE, REMOVE];
 
 /// A lab with one node whose commands can be held back.
 pub struct Life {
     pub lab: Lab,
     runs: usize,
     /// Which change is asked for.
-    time: u64,
+    pub time: u64,
 }
 
 /// A running apply.
@@ -58,6 +56,21 @@ impl Life {
 
     pub fn apply(&mut self, phase: &Phase) -> Apply {
         self.apply_with(phase, &[])
+    }
+
+    /// An apply that is held at this point; where it ends before, there was nothing to do any more.
+    fn apply_until(&mut self, phase: &Phase, point: &Point) -> Apply {
+        let gate = self.arm(point);
+        let mut apply = self.apply(phase);
+        if gate.is_held_before_its_end(&mut apply) {
+            return apply;
+        }
+        gate.disarm();
+        (phase.prepare)(self);
+        let gate = self.arm(point);
+        let apply = self.apply(phase);
+        gate.wait_until_held_by(&apply);
+        apply
     }
 
     /// As `apply`, in an environment of its own.
@@ -107,7 +120,8 @@ impl Life {
 /// `kill -9` of pvekube at every command: the next apply attaches to what still runs and goes on from there.
 pub fn killed_at_every_command() {
     let mut life = Life::new();
-    for phase in &PHASES {
+    for phase in &LIFE {
+        (phase.prepare)(&mut life);
         let mut before: Option<(&Point, Gate)> = None;
         for point in phase.commands() {
             let gate = life.arm(point);
@@ -146,7 +160,8 @@ pub fn frozen_at_every_command() {
 fn cut_at_every_command(cut: impl Fn(&Life)) {
     let mut life = Life::new();
     life.lab.notice_dead_connections_soon();
-    for phase in &PHASES {
+    for phase in &LIFE {
+        (phase.prepare)(&mut life);
         // All at once: a template's last command and the first clone run side by side.
         let gates: Vec<Gate> = phase.commands().into_iter().map(|point| life.arm(point)).collect();
         let mut apply = life.apply(phase);
@@ -168,14 +183,14 @@ fn cut_at_every_command(cut: impl Fn(&Life)) {
 /// whose step came through all the same goes on; another cleans up, fails, and the next one goes on from there.
 pub fn power_lost_at_every_command() {
     let mut life = Life::new();
-    for phase in &PHASES {
+    for phase in &LIFE {
+        (phase.prepare)(&mut life);
         let mut apply = life.apply(phase);
         for point in phase.points {
             let gate = life.arm(point);
             if !gate.is_held_before_its_end(&mut apply) {
-                life.time += 1;
-                apply = life.apply(phase);
-                gate.wait_until_held_by(&apply);
+                gate.disarm();
+                apply = life.apply_until(phase, point);
             }
             life.lab.lose_power("pve1");
         }
@@ -189,13 +204,11 @@ pub fn power_lost_at_every_command() {
 /// Node and pvekube lose their power together, at every command: the next apply says what it found half-made.
 pub fn all_power_lost_at_every_command() {
     let mut life = Life::new();
-    for phase in &PHASES {
+    for phase in &LIFE {
+        (phase.prepare)(&mut life);
         let mut found = "";
         for point in phase.points {
-            let gate = life.arm(point);
-            life.time += 1;
-            let mut apply = life.apply(phase);
-            gate.wait_until_held_by(&apply);
+            let mut apply = life.apply_until(phase, point);
             assert!(apply.said().contains(found), "not said: {found}\n{}", apply.said());
             apply.kill();
             life.lab.lose_power("pve1");

@@ -1,6 +1,10 @@
 //! A machine's whole life, command by command: what an interruption can hit, and what must not be left of it.
 
+use std::collections::BTreeSet;
+
+use super::gates::Gate;
 use super::gates::When::{self, After, Before, Within};
+use super::interruptions::Life;
 use super::lab::Lab;
 
 /// One command of a life, at which it is interrupted.
@@ -20,6 +24,8 @@ const fn point(when: When, command: &'static str, operation: &'static str, after
 
 /// A part of a life: what is asked for, and every command that leads there.
 pub struct Phase {
+    /// Makes that there is something to do, where the phase before or an interruption left nothing.
+    pub prepare: fn(&mut Life),
     manifest: &'static str,
     pub words: &'static [&'static str],
     pub points: &'static [Point],
@@ -27,8 +33,11 @@ pub struct Phase {
     pub vms: usize,
 }
 
-const TEMPLATE: &str = "half-made";
-const CLONE: &str = "half-made";
+const HALF_MADE: &str = "half-made";
+const APPLY: &[&str] = &["apply", "--auto-approve", "--lock-timeout", "30s"];
+const MACHINE: &str = "cluster: k8s\nworkers: {count: 1, size: small, onboot: false, network: {mode: dhcp}}\n";
+const CHANGING: &str =
+    "cluster: k8s\nworkers: {count: 1, size: small, memory_mb: MEMORY, disk_gb: DISK, network: {mode: dhcp}}\n";
 
 impl Phase {
     /// What is asked for; where a change is asked for, another one each time.
@@ -47,28 +56,29 @@ impl Phase {
 
 /// The guest does not start with its node, so that what follows is reached after a loss of power, too.
 pub const MAKE: Phase = Phase {
-    manifest: "cluster: k8s\nworkers: {count: 1, size: small, onboot: false, network: {mode: dhcp}}\n",
-    words: &["apply", "--auto-approve", "--lock-timeout", "30s"],
+    prepare: |_| {},
+    manifest: MACHINE,
+    words: APPLY,
     points: &[
         point(Before, "wget *", "fetch", ""),
         point(After, "wget *", "fetch", ""),
         point(Before, "qm create 9000 *", "create", ""),
-        point(After, "qm create 9000 *", "create", TEMPLATE),
-        point(Within, "qm set 9000 *import-from=*", "import", TEMPLATE),
-        point(After, "qm set 9000 *import-from=*", "import", TEMPLATE),
-        point(Before, "qm set 9000 *--boot*", "set", TEMPLATE),
-        point(After, "qm disk resize 9000 *", "resize", TEMPLATE),
-        point(Before, "qm set 9000 *--cicustom*", "set", TEMPLATE),
-        point(Before, "chmod 644 */snippets/pvekube-*", "", TEMPLATE),
-        point(Before, "qm start 9000", "bake", TEMPLATE),
-        point(After, "qm start 9000", "bake", TEMPLATE),
-        point(Before, "rm -f */snippets/pvekube-*", "", TEMPLATE),
-        point(After, "qm set 9000 *--delete*cicustom*", "set", TEMPLATE),
-        point(Before, "qm template 9000", "template", TEMPLATE),
+        point(After, "qm create 9000 *", "create", HALF_MADE),
+        point(Within, "qm set 9000 *import-from=*", "import", HALF_MADE),
+        point(After, "qm set 9000 *import-from=*", "import", HALF_MADE),
+        point(Before, "qm set 9000 *--boot*", "set", HALF_MADE),
+        point(After, "qm disk resize 9000 *", "resize", HALF_MADE),
+        point(Before, "qm set 9000 *--cicustom*", "set", HALF_MADE),
+        point(Before, "chmod 644 */snippets/pvekube-*", "", HALF_MADE),
+        point(Before, "qm start 9000", "bake", HALF_MADE),
+        point(After, "qm start 9000", "bake", HALF_MADE),
+        point(Before, "rm -f */snippets/pvekube-*", "", HALF_MADE),
+        point(After, "qm set 9000 *--delete*cicustom*", "set", HALF_MADE),
+        point(Before, "qm template 9000", "template", HALF_MADE),
         point(After, "qm template 9000", "template", ""),
         point(Before, "rm -f */images/sha256-*.img *", "", ""),
         point(Before, "qm clone 9000 *", "clone", ""),
-        point(Within, "qm clone 9000 *", "clone", CLONE),
+        point(Within, "qm clone 9000 *", "clone", HALF_MADE),
         point(After, "qm clone 9000 *", "clone", ""),
         point(Before, "qm set [!9]* --digest *", "set", ""),
         point(After, "qm disk resize [!9]*", "resize", ""),
@@ -80,7 +90,8 @@ pub const MAKE: Phase = Phase {
 };
 
 pub const CHANGE: Phase = Phase {
-    manifest: "cluster: k8s\nworkers: {count: 1, size: small, memory_mb: MEMORY, disk_gb: DISK, network: {mode: dhcp}}\n",
+    prepare: |life| life.time += 1,
+    manifest: CHANGING,
     words: &["apply", "--auto-approve", "--lock-timeout", "30s", "--accept", "reboot-workers"],
     points: &[
         point(After, "qm set [!9]* --digest *", "set", ""),
@@ -92,7 +103,25 @@ pub const CHANGE: Phase = Phase {
     vms: 2,
 };
 
+/// A change that waited for a reboot is taken back.
+pub const REVERT: Phase = Phase {
+    prepare: |life| {
+        let changed = CHANGE.manifest(life.time).replace("size: small", "size: small, cpus: 4");
+        life.lab.write("cluster.yaml", &changed);
+        life.lab.pvekube(APPLY).exits(0);
+        assert!(life.lab.configs().iter().any(|(_, text)| text.contains("[PENDING]")), "{:#?}", life.lab.configs());
+    },
+    manifest: CHANGING,
+    words: CHANGE.words,
+    points: &[
+        point(Before, "qm set [!9]* --revert *", "revert", ""),
+        point(After, "qm set [!9]* --revert *", "revert", ""),
+    ],
+    vms: 2,
+};
+
 pub const REMOVE: Phase = Phase {
+    prepare: |_| {},
     manifest: "cluster: k8s\nworkers: {count: 0, size: small, network: {mode: dhcp}}\n",
     words: &["apply", "--auto-approve", "--lock-timeout", "30s", "--prune", "--accept", "many-deletes"],
     points: &[
@@ -102,6 +131,45 @@ pub const REMOVE: Phase = Phase {
     ],
     vms: 1,
 };
+
+/// What a clone left that was cut off while it copied is removed, and the machine made again.
+pub const MEND: Phase = Phase {
+    prepare: |life| {
+        let gate = Gate::arm(&life.lab.nodes["pve1"].root, Within, "qm clone 9000 *");
+        let mut apply = life.apply(&MEND);
+        gate.wait_until_held_by(&apply);
+        apply.kill();
+        life.lab.lose_power("pve1");
+    },
+    manifest: MACHINE,
+    words: APPLY,
+    points: &[
+        point(Before, "pvesm free *", "free", HALF_MADE),
+        point(After, "pvesm free *", "free", HALF_MADE),
+        point(Before, "qm unlock [!9]*", "unlock", HALF_MADE),
+        point(After, "qm unlock [!9]*", "unlock", HALF_MADE),
+        point(Before, "qm destroy [!9]*", "destroy", HALF_MADE),
+        point(After, "qm destroy [!9]*", "destroy", ""),
+    ],
+    vms: 2,
+};
+
+pub const LIFE: [Phase; 5] = [MAKE, CHANGE, REVERT, REMOVE, MEND];
+
+/// Every kind of operation that the executor can start is interrupted somewhere: its sources say which there are.
+pub fn every_kind_of_operation_has_a_row() {
+    let mut kinds = BTreeSet::new();
+    for entry in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/src/execute")).unwrap() {
+        let Ok(text) = std::fs::read_to_string(entry.unwrap().path()) else { continue };
+        let text: String = text.split_whitespace().collect();
+        for start in ["operate(\"", ".qm(\"", "verb:\""] {
+            kinds.extend(text.split(start).skip(1).filter_map(|rest| rest.split('"').next()).map(str::to_owned));
+        }
+    }
+    let rows = LIFE.iter().flat_map(|phase| phase.points).map(|point| point.operation.to_owned());
+    let rows: BTreeSet<String> = rows.filter(|operation| !operation.is_empty()).collect();
+    assert_eq!(kinds, rows);
+}
 
 /// Nothing is left of any interruption: VMs as many as wanted, each volume named by a config, no part of an image, no
 /// snippet, no operation's folder, no follower, a free lock, no connection.

@@ -222,6 +222,11 @@ fn interrupted_at_every_command() {
 }
 
 #[test]
+fn every_kind_of_operation_has_a_row() {
+    life::every_kind_of_operation_has_a_row();
+}
+
+#[test]
 fn one_apply_at_a_time() {
     each_in_own_namespaces(
         "one_apply_at_a_time",
