@@ -4,34 +4,18 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
+
+#[path = "../said/mod.rs"]
+mod said;
+
+pub use said::{Said, said};
 
 pub const PVEKUBE: &str = env!("CARGO_BIN_EXE_pvekube");
 
 /// A folder with config and manifest of one's own, and a home with a key.
 pub struct Desk {
     pub dir: tempfile::TempDir,
-}
-
-pub struct Said {
-    pub exit: Option<i32>,
-    pub stdout: String,
-    pub stderr: String,
-}
-
-impl Said {
-    #[track_caller]
-    pub fn exits(self, code: i32) -> Self {
-        assert_eq!(self.exit, Some(code), "\n--- stdout\n{}\n--- stderr\n{}", self.stdout, self.stderr);
-        self
-    }
-
-    #[track_caller]
-    pub fn says(self, text: &str) -> Self {
-        let all = format!("{}{}", self.stdout, self.stderr);
-        assert!(all.contains(text), "`{text}` is not in\n--- stdout\n{}\n--- stderr\n{}", self.stdout, self.stderr);
-        self
-    }
 }
 
 impl Desk {
@@ -83,14 +67,6 @@ impl Desk {
             .into_iter()
             .find(|path| path.ends_with(&name) && path.iter().any(|part| part == "qemu-server"))
             .expect("the VM's config")
-    }
-}
-
-pub fn said(output: Output) -> Said {
-    Said {
-        exit: output.status.code(),
-        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
     }
 }
 

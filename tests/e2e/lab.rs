@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
 use pvekube::sandbox::clock::Clock;
@@ -20,6 +20,7 @@ use pvekube::sandbox::remote::{Links, Operations};
 use pvekube::sandbox::tools;
 use pvekube::sandbox::world::{NodeSpec, PveVersion, RealmSpec, StorageKind, StorageSpec, Topology, World};
 
+use super::said::{Said, said};
 use super::sshd::{Node, all_processes, make_key, program, signal, user};
 
 /// How many times faster than life the nodes work.
@@ -76,28 +77,6 @@ pub struct Lab {
     pub nodes: BTreeMap<String, Node>,
     images: Server,
     guests: Child,
-}
-
-/// What pvekube said.
-pub struct Said {
-    pub exit: Option<i32>,
-    pub stdout: String,
-    pub stderr: String,
-}
-
-impl Said {
-    #[track_caller]
-    pub fn exits(self, code: i32) -> Self {
-        assert_eq!(self.exit, Some(code), "\n--- stdout\n{}\n--- stderr\n{}", self.stdout, self.stderr);
-        self
-    }
-
-    #[track_caller]
-    pub fn says(self, text: &str) -> Self {
-        let all = format!("{}\n{}", self.stdout, self.stderr);
-        assert!(all.contains(text), "`{text}` is not in\n--- stdout\n{}\n--- stderr\n{}", self.stdout, self.stderr);
-        self
-    }
 }
 
 impl Lab {
@@ -259,14 +238,6 @@ fn runs_on(pid: u32, root: &Path, name: &str) -> bool {
 
 fn name_of(node: &Node) -> &str {
     node.root.file_name().unwrap().to_str().unwrap()
-}
-
-pub fn said(output: Output) -> Said {
-    Said {
-        exit: output.status.code(),
-        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-    }
 }
 
 impl Drop for Lab {

@@ -7,11 +7,16 @@ mod interruptions;
 mod lab;
 mod life;
 mod locking;
+#[path = "../said/mod.rs"]
+mod said;
 mod signals;
 #[path = "../sshd/mod.rs"]
 mod sshd;
 
-use lab::{Lab, Shape, each_in_own_namespaces, in_own_namespaces, said};
+use std::process::{Child, Stdio};
+
+use lab::{Lab, Shape, each_in_own_namespaces, in_own_namespaces};
+use said::said;
 use sshd::eventually;
 
 /// The hosts of the original plan.
@@ -115,15 +120,19 @@ fn doors_that_stay_shut_are_explained() {
     });
 }
 
+/// An apply that is in the middle of a clone.
+fn cloning() -> (Lab, Child) {
+    let lab = Lab::new(Shape::Cluster, &["pve1.lan"]);
+    lab.write("cluster.yaml", ONE_WORKER);
+    let run = lab.command(&["apply", "--auto-approve"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    eventually("the clone runs", || lab.configs().iter().any(|(_, text)| text.contains("lock: clone")));
+    (lab, run)
+}
+
 #[test]
 fn a_lost_connection_in_the_middle_of_a_clone_costs_nothing() {
     in_own_namespaces("a_lost_connection_in_the_middle_of_a_clone_costs_nothing", || {
-        let lab = Lab::new(Shape::Cluster, &["pve1.lan"]);
-        lab.write("cluster.yaml", ONE_WORKER);
-        let mut run = lab.command(&["apply", "--auto-approve"]);
-        let run = run.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap();
-        let cloning = || lab.configs().iter().any(|(_, text)| text.contains("lock: clone"));
-        eventually("the clone runs", cloning);
+        let (lab, run) = cloning();
         for node in lab.nodes.values() {
             node.kill_sessions();
         }
@@ -135,11 +144,7 @@ fn a_lost_connection_in_the_middle_of_a_clone_costs_nothing() {
 #[test]
 fn a_killed_pvekube_is_picked_up_where_it_was() {
     in_own_namespaces("a_killed_pvekube_is_picked_up_where_it_was", || {
-        let lab = Lab::new(Shape::Cluster, &["pve1.lan"]);
-        lab.write("cluster.yaml", ONE_WORKER);
-        let mut run = lab.command(&["apply", "--auto-approve"]).stdout(std::process::Stdio::null()).spawn().unwrap();
-        let cloning = || lab.configs().iter().any(|(_, text)| text.contains("lock: clone"));
-        eventually("the clone runs", cloning);
+        let (lab, mut run) = cloning();
         run.kill().unwrap();
         run.wait().unwrap();
         // Its lock is free at once: the session that held it has ended.
