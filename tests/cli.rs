@@ -7,7 +7,7 @@ mod desk;
 use std::fs;
 use std::process::{Command, Stdio};
 
-use desk::{Desk, ONE, PVEKUBE};
+use desk::{Desk, ONE, PVEKUBE, Said, said};
 
 #[test]
 fn a_day_with_it() {
@@ -103,21 +103,8 @@ fn a_change_of_mind_before_the_first_apply() {
 fn how_an_apply_may_end() {
     let desk = Desk::new("cluster: k8s\nworkers: {count: 1, size: small}\n");
     // On a terminal, anything but `yes` cancels.
-    let said = Command::new("script")
-        .args(["-qec", &format!("{PVEKUBE} apply --sandbox"), "/dev/null"])
-        .current_dir(desk.dir.path())
-        .env("HOME", desk.dir.path())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .and_then(|mut child| {
-            std::io::Write::write_all(&mut child.stdin.take().unwrap(), b"no\n")?;
-            child.wait_with_output()
-        })
-        .expect("script (util-linux) gives the program a terminal");
-    let text = String::from_utf8_lossy(&said.stdout);
-    assert_eq!(said.status.code(), Some(1), "{text}");
-    assert!(text.contains("Only 'yes' will be accepted") && text.contains("Apply cancelled."), "{text}");
+    let said = typed(&desk, "apply --sandbox", "no\n").exits(1);
+    said.says("Only 'yes' will be accepted").says("Apply cancelled.");
 
     // Interrupted: nothing new starts, what runs is awaited; the next run goes on.
     let child = Command::new(PVEKUBE)
@@ -154,14 +141,52 @@ fn how_an_apply_may_end() {
     desk.run("status --sandbox").exits(0);
 }
 
+/// The program on a terminal, where somebody types, and then Ctrl-D.
+fn typed(desk: &Desk, line: &str, keys: &str) -> Said {
+    let script = Command::new("script")
+        .args(["-qec", &format!("{PVEKUBE} {line}"), "/dev/null"])
+        .current_dir(desk.dir.path())
+        .env("HOME", desk.dir.path())
+        .env("NO_COLOR", "1")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .and_then(|mut child| {
+            std::io::Write::write_all(&mut child.stdin.take().unwrap(), keys.as_bytes())?;
+            child.wait_with_output()
+        });
+    said(script.expect("script (util-linux) gives the program a terminal"))
+}
+
+#[test]
+fn init_asks_on_a_terminal_until_the_answer_is_one() {
+    let desk = Desk::new("");
+    fs::remove_file(desk.path("config.yaml")).unwrap();
+    fs::remove_file(desk.path("cluster.yaml")).unwrap();
+    // On a line of its own.
+    typed(&desk, "init --sandbox", "").exits(1).says("\nerror[init-flags]: no node was given");
+    desk.write("my.pub", KEY);
+    desk.write("no.pub", "hello\n");
+    let keys = "a@b@c\npve1\nnowhere\n\nno.pub\nmy.pub\nmany\n3\n\n";
+    typed(&desk, "init --sandbox", keys)
+        .exits(0)
+        .says("`a@b@c` is not HOST, USER@HOST or USER@HOST:PORT")
+        .says("there is no file nowhere")
+        .says("no.pub: `hello` is no type of SSH key")
+        .says("How many masters [1]:")
+        .says("`many` is no number");
+    desk.run("plan --sandbox").exits(0).says("3 masters will be created").says("2 workers will be created");
+}
+
+const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPcWOvYHchBXg8fz813/6jN/NwnCbSEGwIkM0JQSEWIj me@here\n";
+
 #[test]
 fn init_writes_files_that_work() {
     let desk = Desk::new("");
     fs::remove_file(desk.path("config.yaml")).unwrap();
     fs::remove_file(desk.path("cluster.yaml")).unwrap();
     desk.run("init --sandbox").exits(1).says("error[init-flags]");
-    let key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPcWOvYHchBXg8fz813/6jN/NwnCbSEGwIkM0JQSEWIj me@here\n";
-    desk.write("key.pub", key);
+    desk.write("key.pub", KEY);
     desk.run("init --sandbox --node root@pve1 --ssh-public-key key.pub --masters 1 --workers 1")
         .exits(0)
         .says("pvekube plan");

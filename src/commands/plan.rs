@@ -87,6 +87,8 @@ fn save(
     files::write_atomically(path, document.as_bytes(), files::Readers::Owner)?;
     if offline {
         ui.talk(&format!("Saved to {} for review; a plan from a saved observation can't be applied.", path.display()));
+    } else if plan.refusals().next().is_some() {
+        ui.talk(&format!("Saved to {}; apply refuses it as it does this plan.", path.display()));
     } else {
         ui.talk(&format!("Saved to {0}. To do exactly this: pvekube apply {0}", path.display()));
     }

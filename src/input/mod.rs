@@ -81,6 +81,11 @@ pub fn parse(config: &SourceFile, manifest: &SourceFile, env: &Env<'_>) -> Resul
     parse_found(found(config), found(manifest), env, Faults::default())
 }
 
+/// One line of a public key file, checked as the config's keys are; else what is wrong with it.
+pub fn check_public_key(line: &str) -> Result<String, String> {
+    ssh_key::check(line).map(|key| key.line).map_err(|bad| bad.message)
+}
+
 /// The config that `--sandbox` uses when the folder has none: `config.example.yaml`.
 pub fn example_config() -> SourceFile {
     SourceFile { name: "config.example.yaml".to_owned(), text: include_str!("../../config.example.yaml").to_owned() }

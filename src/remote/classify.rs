@@ -41,7 +41,8 @@ pub(crate) fn stalled(node: &NodeName, host: &str, limit: std::time::Duration) -
 fn no_key(file: &str) -> (String, String) {
     (
         format!("the key file {file} does not exist or can't be read"),
-        "correct ssh_private_key_path in config.yaml, or make the key: ssh-keygen -t ed25519".to_owned(),
+        "correct ssh_private_key_path in config.yaml (with init: --key), or make the key: ssh-keygen -t ed25519"
+            .to_owned(),
     )
 }
 
@@ -134,11 +135,14 @@ fn host_key_problem(host: &str, text: &str) -> Option<(String, String)> {
     }
     if text.contains("host key is known for") {
         let kind = text.split_whitespace().nth(1).unwrap_or("SSH").to_owned();
+        let port = text.split("]:").nth(1).and_then(|rest| rest.split_whitespace().next());
+        let port = port.map_or(String::new(), |port| format!("-p {port} "));
         return Some((
             format!("the host key of {host} is not known, and `known_hosts: strict` is set"),
             format!(
-                "pin it: compare `ssh-keyscan {host}` ({kind}) with /etc/ssh/*.pub on the node's console and add it to \
-                 ~/.ssh/known_hosts; or set ssh.known_hosts: accept-new"
+                "pin it: compare `ssh-keyscan {port}{host}` ({kind}) with /etc/ssh/*.pub on the node's console and add it \
+                 to ~/.ssh/known_hosts; or take it as it comes: `ssh: {{known_hosts: accept-new}}` in config.yaml (with \
+                 init: --accept-new-host-keys)"
             ),
         ));
     }
@@ -194,7 +198,7 @@ fn network_problem(host: &str, text: &str) -> Option<(String, String)> {
         let name = line.split("hostname ").nth(1).and_then(|rest| rest.split(':').next()).unwrap_or(host).to_owned();
         return Some((
             format!("the name {name} cannot be resolved"),
-            "check `host` in config.yaml and your DNS or ~/.ssh/config".to_owned(),
+            "check the host, your DNS and ~/.ssh/config".to_owned(),
         ));
     }
     if text.contains("timed out during banner exchange") {
@@ -222,8 +226,7 @@ fn network_problem(host: &str, text: &str) -> Option<(String, String)> {
     Some(match why {
         "Connection refused" => (
             format!("{target} refuses the connection"),
-            "the host is up, but no SSH server listens on that port: check `port` in config.yaml and sshd on the node"
-                .to_owned(),
+            "the host is up, but no SSH server listens on that port: check the port and sshd on the node".to_owned(),
         ),
         "Connection timed out" | "Operation timed out" => {
             (format!("{target} does not answer"), "check that the host is up and no firewall is in between".to_owned())

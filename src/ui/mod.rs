@@ -124,14 +124,17 @@ impl Ui {
         prompt::is_yes(&answer)
     }
 
-    /// Asks for a line of text; `None` where nobody can answer or the answer is empty.
+    /// Asks for a line of text; `None` where nobody can answer, or the input ends (Ctrl-D).
     pub fn ask(&self, question: &str) -> Option<String> {
         if !self.can_ask {
             return None;
         }
         self.lock().above(format!("{question} ").as_bytes());
-        let answer = prompt::read_line(&mut std::io::stdin().lock());
-        Some(answer.trim().to_owned()).filter(|answer| !answer.is_empty())
+        let answer = prompt::answer(&mut std::io::stdin().lock());
+        if answer.is_none() {
+            self.lock().above(b"\n");
+        }
+        answer
     }
 
     /// For `tracing_subscriber`: log lines go to stderr, above the picture.

@@ -20,10 +20,15 @@ pub(super) fn text(question: &str, explanation: &str, look: Look) -> String {
 
 /// What was typed, without its line end; empty at the end of input or when it can't be read.
 pub(super) fn read_line(input: &mut impl BufRead) -> String {
+    answer(input).unwrap_or_default()
+}
+
+/// As `read_line`; `None` at the end of input.
+pub(super) fn answer(input: &mut impl BufRead) -> Option<String> {
     let mut line = String::new();
     match input.read_line(&mut line) {
-        Ok(_) => line.trim().to_owned(),
-        Err(_) => String::new(),
+        Ok(0) | Err(_) => None,
+        Ok(_) => Some(line.trim().to_owned()),
     }
 }
 

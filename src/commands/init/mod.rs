@@ -1,8 +1,9 @@
 //! `pvekube init`: looks at a node and writes two files that validate.
 
+mod questions;
 mod text;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::session::Session;
 use super::{Stop, files, look, session};
@@ -13,6 +14,7 @@ use crate::model::observed::{NodeFacts, NodeState, Observed, Realm};
 use crate::remote::Remote as _;
 use crate::render::line::printable;
 use crate::ui::Ui;
+use questions::{Answers, choose};
 use text::{Facts, Node};
 
 /// A hundred ids are plenty for a cluster, and easy to remember.
@@ -34,11 +36,11 @@ pub async fn run(ui: &Ui, global: &Global, args: &Args) -> Result<Exit, Stop> {
             .into());
         }
     }
-    let mut facts = asked(ui, args)?;
+    let mut facts = placeholders(args, questions::begin(ui, args)?);
     let session = first_look(global, &facts)?;
     let observed = look::look(ui, &session).await;
     session.nodes.close().await;
-    fill(&mut facts, args, &observed?, &session)?;
+    fill(ui, &mut facts, args, &observed?, &session)?;
     let (config, manifest) = (text::config(&facts), text::manifest(&facts));
     // What is written must be what the next command accepts.
     let loaded =
@@ -73,30 +75,14 @@ fn source(path: &Path, text: &str) -> SourceFile {
     SourceFile { name: path.display().to_string(), text: text.to_owned() }
 }
 
-/// From the flags, else by asking.
-fn asked(ui: &Ui, args: &Args) -> Result<Facts, Stop> {
-    let node = args
-        .node
-        .clone()
-        .or_else(|| ui.ask("A Proxmox node (HOST, USER@HOST or USER@HOST:PORT):"))
-        .ok_or_else(|| Fault::new("init-flags", "no node was given", "give one: pvekube init --node pve1.lan"))?;
-    let (user, host) = node.split_once('@').unwrap_or(("root", &node));
-    let (host, port) = host_and_port(host);
-    if user.is_empty() || host.is_empty() {
-        return Err(Fault::new(
-            "init-flags",
-            format!("`{node}` is not HOST, USER@HOST or USER@HOST:PORT"),
-            "give one such as: pvekube init --node root@pve1.lan",
-        )
-        .into());
-    }
-    let public_key = public_key(ui, args)?;
-    Ok(Facts {
-        nodes: vec![Node { name: String::new(), host: host.to_owned(), port }],
-        ssh_user: user.to_owned(),
-        private_key: args.key.as_ref().map(|path| path.display().to_string()),
+/// Before anything is known of the nodes.
+fn placeholders(args: &Args, answers: Answers) -> Facts {
+    Facts {
+        nodes: vec![answers.node],
+        ssh_user: answers.user,
+        private_key: answers.private_key.map(|path| path.display().to_string()),
         accept_new_host_keys: args.accept_new_host_keys,
-        public_key,
+        public_key: answers.public_key,
         storage: ANY_STORAGE.to_owned(),
         other_storages: Vec::new(),
         bridge: ANY_BRIDGE.to_owned(),
@@ -106,59 +92,7 @@ fn asked(ui: &Ui, args: &Args) -> Result<Facts, Stop> {
         cluster: args.cluster.clone(),
         masters: args.masters,
         workers: args.workers,
-    })
-}
-
-/// `HOST:PORT`; an IPv6 address has more colons.
-fn host_and_port(text: &str) -> (&str, Option<u16>) {
-    match text.split_once(':') {
-        Some((host, port)) if !port.contains(':') => port.parse().map_or((text, None), |port| (host, Some(port))),
-        _ => (text, None),
     }
-}
-
-/// The key to put into the machines: the flag's file, else the user's own, else the public half of the nodes' key.
-fn public_key(ui: &Ui, args: &Args) -> Result<String, Fault> {
-    let flag = args.ssh_public_key.as_deref();
-    let none = || {
-        Fault::new(
-            "init-flags",
-            "no SSH public key was found to put into the machines",
-            "give one: --ssh-public-key FILE; or make one: ssh-keygen -t ed25519",
-        )
-    };
-    let candidates: Vec<PathBuf> = match flag {
-        Some(path) => vec![path.to_owned()],
-        None => {
-            let home = etcetera::home_dir().map_err(|_| none())?;
-            let own = ["id_ed25519.pub", "id_ecdsa.pub", "id_rsa.pub"].map(|name| home.join(".ssh").join(name));
-            let nodes = args.key.iter().map(|key| PathBuf::from(format!("{}.pub", key.display())));
-            own.into_iter().chain(nodes).collect()
-        }
-    };
-    for path in &candidates {
-        match std::fs::read_to_string(path) {
-            Ok(text) => {
-                ui.talk(&format!("The machines get the public key {}.", path.display()));
-                return text
-                    .lines()
-                    .next()
-                    .map(str::trim)
-                    .filter(|key| !key.is_empty())
-                    .map(str::to_owned)
-                    .ok_or_else(none);
-            }
-            Err(error) if flag.is_some() => {
-                return Err(Fault::new(
-                    "init-flags",
-                    format!("{}: {error}", path.display()),
-                    "name a readable public key file",
-                ));
-            }
-            Err(_) => {}
-        }
-    }
-    Err(none())
 }
 
 /// A session with just the one node, to see what is there.
@@ -185,7 +119,7 @@ fn first_look(global: &Global, facts: &Facts) -> Result<Session, Stop> {
 }
 
 /// What the node answered decides the rest.
-fn fill(facts: &mut Facts, args: &Args, observed: &Observed, session: &Session) -> Result<(), Fault> {
+fn fill(ui: &Ui, facts: &mut Facts, args: &Args, observed: &Observed, session: &Session) -> Result<(), Fault> {
     let name = &session.loaded.desired.nodes[0].name;
     let node = match observed.nodes.get(name) {
         Some(NodeState::Answered(node)) => node,
@@ -204,9 +138,11 @@ fn fill(facts: &mut Facts, args: &Args, observed: &Observed, session: &Session) 
     })?;
     facts.nodes = members(realm, node, &facts.nodes[0]);
     (facts.storage, facts.other_storages) =
-        choose("storage", storages(realm, node), args.storage.as_deref(), ANY_STORAGE)?;
-    let bridges = node.bridges.iter().map(|bridge| bridge.as_str().to_owned()).collect();
-    (facts.bridge, facts.other_bridges) = choose("bridge", bridges, args.bridge.as_deref(), ANY_BRIDGE)?;
+        choose(ui, args, "storage", &storages(realm, node), args.storage.as_deref(), ANY_STORAGE)?;
+    let bridges: Vec<String> = node.bridges.iter().map(|bridge| bridge.as_str().to_owned()).collect();
+    (facts.bridge, facts.other_bridges) = choose(ui, args, "bridge", &bridges, args.bridge.as_deref(), ANY_BRIDGE)?;
+    facts.masters = questions::count(ui, args, "How many masters", args.masters)?;
+    facts.workers = questions::count(ui, args, "How many workers", args.workers)?;
     let taken = |id: u32| realm.guests.keys().any(|vmid| vmid.0 == id);
     facts.template_id = (9000..10_000).find(|id| !taken(*id)).unwrap_or(9000);
     let start = (2..90).map(|hundred| hundred * RANGE).find(|low| !(*low..low + RANGE).any(taken)).unwrap_or(200);
@@ -244,23 +180,4 @@ fn storages(realm: &Realm, node: &NodeFacts) -> Vec<String> {
         .filter(|(_, def)| def.nodes.as_ref().is_none_or(|nodes| nodes.contains(&node.pve_name)))
         .map(|(name, _)| name.as_str().to_owned())
         .collect()
-}
-
-/// The one that was asked for, else the usual one, else the first; and the others.
-fn choose(what: &str, found: Vec<String>, asked: Option<&str>, usual: &str) -> Result<(String, Vec<String>), Fault> {
-    let list = found.join(", ");
-    let chosen = match asked {
-        Some(asked) => found.iter().find(|name| *name == asked).ok_or_else(|| {
-            Fault::new("init-flags", format!("the node has no {what} `{asked}` for VMs"), format!("it has: {list}"))
-        })?,
-        None => found.iter().find(|name| *name == usual).or(found.first()).ok_or_else(|| {
-            Fault::new(
-                "init-flags",
-                format!("the node has no {what} for VMs"),
-                format!("make a {what} on the node first"),
-            )
-        })?,
-    };
-    let others = found.iter().filter(|name| *name != chosen).cloned().collect();
-    Ok((chosen.clone(), others))
 }

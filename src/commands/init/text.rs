@@ -105,8 +105,8 @@ masters:
   count: {masters}
   size: medium
   network: {{mode: dhcp}}
-  # A static address for each master, which Kubernetes likes better:
-  # network: {{mode: static, addresses: [10.0.0.11/24], gateway: 10.0.0.1, dns: [10.0.0.1]}}
+  # Static addresses, which Kubernetes likes better for masters:
+  # network: {{mode: static, addresses: [10.0.0.11-10.0.0.{last}/24], gateway: 10.0.0.1, dns: [10.0.0.1]}}
 
 workers:
   count: {workers}
@@ -115,12 +115,14 @@ workers:
 ",
         cluster = facts.cluster,
         masters = facts.masters,
+        // Room for some more.
+        last = 10 + facts.masters.clamp(9, 200),
         workers = facts.workers,
     )
 }
 
 fn also(others: &[String]) -> String {
-    if others.is_empty() { "the only one".to_owned() } else { format!("also there: {}", others.join(", ")) }
+    if others.is_empty() { "the only one there".to_owned() } else { format!("also there: {}", others.join(", ")) }
 }
 
 /// JSON's quoting is YAML's, for a scalar that is not plain for certain.

@@ -78,12 +78,11 @@ pub(crate) fn templates<'s, 'a: 's>(
     sources: impl Iterator<Item = &'s Source<'a>>,
     report: &mut Report,
 ) {
+    let mut undigested: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for source in sources.filter(|source| source.is_made()) {
         let node = &source.slot.node;
         if let Work::NoDigest { reason } = &source.work {
-            let message = format!("a template is needed on {node}, but the image's digest is unknown: {reason}");
-            let hint = "make `checksum_url` reachable, or pin `vm_template.image_digest`";
-            report.fail("digest-unknown", node, message, hint, None);
+            undigested.entry(reason).or_default().push(node.as_str());
         }
         let Some(facts) = survey.site(node).and_then(|site| site.facts) else { continue };
         let fetched = source.image.as_ref().is_some_and(|digest| !facts.images.contains_key(digest));
@@ -94,6 +93,13 @@ pub(crate) fn templates<'s, 'a: 's>(
             let message = format!("{free} are free for the image under /var/lib/pvekube, 2.0 GiB are wanted");
             report.fail("image-space", node, message, "make room on the node's root file system", None);
         }
+    }
+    // It is one image, however many nodes need it.
+    for (reason, nodes) in undigested {
+        let nodes = nodes.join(", ");
+        let message = format!("a template is needed on {nodes}, but the image's digest is unknown: {reason}");
+        let hint = "make `checksum_url` reachable, or pin `vm_template.image_digest`";
+        report.fail("digest-unknown", "image", message, hint, None);
     }
 }
 

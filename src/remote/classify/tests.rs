@@ -86,7 +86,10 @@ fn unknown_host_key_says_how_to_pin_it() {
          Host key verification failed.",
     );
     assert_eq!(sentence, "the host key of pve1.lan is not known, and `known_hosts: strict` is set");
-    assert!(hint.contains("ssh-keyscan") && hint.contains("ED25519") && hint.contains("accept-new"), "{hint}");
+    assert!(
+        hint.contains("ssh-keyscan -p 2222 pve1.lan") && hint.contains("ED25519") && hint.contains("accept-new"),
+        "{hint}"
+    );
 }
 
 #[test]
