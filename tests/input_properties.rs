@@ -26,6 +26,14 @@ fn parse(config: &str, manifest: &str) -> Result<Loaded, Box<Problems>> {
     input::parse(&file("config.yaml", config), &file("cluster.yaml", manifest), &env)
 }
 
+/// Acts on a terminal, or hides.
+fn acts(c: char) -> bool {
+    c.is_control() && c != '\n'
+        || ('\u{202a}'..='\u{202e}').contains(&c)
+        || ('\u{2066}'..='\u{2069}').contains(&c)
+        || c == '\u{feff}'
+}
+
 /// What every refusal must have.
 fn check(result: &Result<Loaded, Box<Problems>>, width: usize) {
     let Err(problems) = result else { return };
@@ -40,7 +48,7 @@ fn check(result: &Result<Loaded, Box<Problems>>, width: usize) {
         assert!(record.column <= record.end_column, "{record:?}");
     }
     let plain = problems.render(false, width);
-    assert!(!plain.contains('\u{1b}'), "{plain:?}");
+    assert!(!plain.chars().any(acts), "{plain:?}");
     assert!(plain.ends_with("nothing was contacted.\n"));
     problems.render(true, width);
 }
@@ -106,6 +114,7 @@ fn piece() -> impl Strategy<Value = String> {
             "\u{202e}",
             "\u{1b}[31m",
             "\u{85}",
+            "\u{9b}2J",
             "\u{2028}",
         ])
         .prop_map(str::to_owned),

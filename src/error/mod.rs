@@ -1,6 +1,7 @@
 //! Errors for people: what, where, why, what to do next; and their exit code.
 
 mod faults;
+pub mod text;
 
 use std::fmt;
 

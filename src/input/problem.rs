@@ -6,6 +6,7 @@ use std::ops::Range;
 use serde::Serialize;
 
 use super::problem_id::ProblemId;
+use crate::error::text::acts;
 
 /// Which of the two files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -306,7 +307,7 @@ pub fn shown(text: &str) -> String {
     let mut out: String = text
         .chars()
         .take(LONGEST)
-        .flat_map(|c| if c.is_control() { c.escape_default().collect::<Vec<_>>() } else { vec![c] })
+        .flat_map(|c| if acts(c) { c.escape_default().collect::<Vec<_>>() } else { vec![c] })
         .collect();
     if text.chars().nth(LONGEST).is_some() {
         out.push('…');

@@ -3,6 +3,7 @@
 use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 
 use super::problem::{InputFile, Problem, Problems, Severity, SourceFile, Span, Where, source_of};
+use crate::error::text::printable_in_place;
 
 impl Problems {
     /// The text for stderr: each problem, warnings too, and a last line that says that nothing was contacted.
@@ -131,10 +132,9 @@ fn snippet<'a>(source: &'a SourceFile, marks: Vec<Mark<'a>>) -> Option<Snippet<'
         start = '\u{feff}'.len_utf8();
     }
     let end = source.text[last..].find('\n').map_or(source.text.len(), |at| last + at);
-    let visible = source.text[start..end].trim_end_matches('\r').replace("\r\n", " \n");
+    let visible = printable_in_place(source.text[start..end].trim_end_matches('\r'));
     let annotations =
         marks.into_iter().map(|(range, kind, label)| kind.span(range.start - start..range.end - start).label(label));
     let (line, _) = source.line_column(start);
-    // A carriage return would be drawn; a space in its place keeps all bytes where they are.
     Some(Snippet::source(visible).line_start(line as usize).path(source.name.as_str()).annotations(annotations))
 }

@@ -8,6 +8,9 @@ use std::fmt::Write as _;
 use anstyle::{AnsiColor, Style};
 use unicode_width::UnicodeWidthStr as _;
 
+use crate::error::text::acts;
+pub use crate::error::text::printable;
+
 /// How output is to look. Widths below 40 are taken as 40.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Look {
@@ -225,29 +228,14 @@ impl Page {
     }
 }
 
-/// Text in which nothing acts on a terminal: control and direction characters are escaped as Rust writes them.
-pub fn printable(text: &str) -> String {
-    if !text.chars().any(acts) {
-        return text.to_owned();
-    }
-    text.chars().map(|c| if acts(c) { c.escape_default().to_string() } else { c.to_string() }).collect()
-}
-
-/// JSON text in which nothing acts on a terminal: what JSON leaves as it is within its strings (control characters from U+007F
+/// JSON in which nothing acts on a terminal: what JSON leaves as it is within its strings (control characters from U+007F
 /// on, those that change direction) is written as `\\u…`, the same string to whoever reads it.
 pub(crate) fn printable_json(json: &str) -> String {
     let acts = |c: char| c != '\n' && acts(c);
     if !json.chars().any(acts) {
         return json.to_owned();
     }
-    // None of them lies beyond U+FFFF, where JSON would want a pair.
     json.chars().map(|c| if acts(c) { format!("\\u{:04x}", u32::from(c)) } else { c.to_string() }).collect()
-}
-
-/// Control characters, and the Unicode ones that change direction or can't be seen.
-fn acts(character: char) -> bool {
-    character.is_control()
-        || matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
 #[cfg(test)]
