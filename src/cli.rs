@@ -104,7 +104,7 @@ Examples:
     Apply(Box<Apply>),
     /// Show the machines: node, VMID, address, readiness, drift
     #[command(
-        after_help = "Examples:\n  pvekube status\n  pvekube status --watch\n\nExit codes: 0 all ready, 2 not all."
+        after_help = "Examples:\n  pvekube status\n  pvekube status --watch\n\nExit codes: 0 all machines of the manifest are ready, 2 not all.\nMachines that the manifest no longer lists are shown (`plan --prune` would delete them) and don't count."
     )]
     Status(Status),
     /// Print the machines for other tools: Ansible, ssh_config, /etc/hosts, JSON

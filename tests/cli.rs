@@ -68,12 +68,34 @@ fn a_day_with_it() {
     desk.run("adopt --sandbox --auto-approve k8s-worker-1 --vmid 101").exits(0);
     desk.run("plan --sandbox --detailed-exitcode").exits(0).says("No changes.");
 
+    // No longer in the manifest: still told of, and no reason for another exit code.
+    desk.write("cluster.yaml", before.split("# those who work").next().unwrap());
+    let status = desk.run("status --sandbox").exits(0).says("not in the manifest; left alone");
+    assert!(status.stdout.contains("k8s-worker-1"), "{}", status.stdout);
+    let json = desk.run("status --sandbox --format json").exits(0).stdout;
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["not_in_manifest"][0]["name"], "k8s-worker-1");
+    desk.write("cluster.yaml", &before);
+
     // Offline: for review, never applied.
     let observed = desk.run("observe --sandbox").exits(0).stdout;
     desk.write("observed.json", &observed);
     desk.write("cluster.yaml", ONE.replace("count: 1\n  size: small\n", "count: 2\n  size: small\n").as_str());
     desk.run("plan --observed observed.json --out review.json").exits(0).says("1 to add");
     desk.run("apply --sandbox review.json").exits(1);
+    // Where nobody had answered there is nothing to say, as live.
+    let mut silent: serde_json::Value = serde_json::from_str(&observed).unwrap();
+    for state in silent["observed"]["nodes"].as_object_mut().unwrap().values_mut() {
+        *state = serde_json::json!({"silent": {"reason": "No route to host", "hint": "switch it on", "detail": ""}});
+    }
+    desk.write("silent.json", &silent.to_string());
+    let nobody = desk.run("plan --observed silent.json").exits(1);
+    assert_eq!(nobody.stdout, "");
+    assert!(
+        nobody.stderr.contains("error[node-unreachable]: --observed silent.json: pve1: No route to host"),
+        "{}",
+        nobody.stderr
+    );
     desk.run("explain --sandbox k8s-worker-2").exits(0).says("k8s-worker-2");
     desk.run("doctor --sandbox").exits(0);
     desk.run("lock --sandbox show").exits(0).says("free");

@@ -41,7 +41,7 @@ pub async fn silently(session: &Session) -> Result<Observed, Stop> {
         nonce: format!("{:016x}", identity::seed()),
     };
     let observed = observe::observe(&session.nodes, desired, &options).await;
-    nobody(&observed)?;
+    nobody(&observed, "")?;
     Ok(observed)
 }
 
@@ -62,17 +62,19 @@ pub fn saved(path: &std::path::Path) -> Result<(Observed, f64), Stop> {
             "make one with this version: pvekube observe > observed.json",
         )
     })?;
+    nobody(&observed, &format!("--observed {}: ", path.display()))?;
     let age = jiff::Timestamp::now().as_second() - observed.taken_at;
     #[allow(clippy::cast_precision_loss)] // seconds of an age
     Ok((observed, age.max(0) as f64))
 }
 
-/// Every node's silence as an error of its own, when no node answered at all.
-fn nobody(observed: &Observed) -> Result<(), Stop> {
+/// Every node's silence as an error of its own, when no node answered at all. `source`: whose words these are.
+fn nobody(observed: &Observed, source: &str) -> Result<(), Stop> {
     let fault = |(node, state): (&NodeName, &NodeState)| match state {
         NodeState::Answered(_) => None,
         NodeState::Silent(silence) => {
-            let fault = Fault::new("node-unreachable", format!("{node}: {}", silence.reason), silence.hint.clone());
+            let fault =
+                Fault::new("node-unreachable", format!("{source}{node}: {}", silence.reason), silence.hint.clone());
             Some(if silence.detail.is_empty() { fault } else { fault.with_detail(silence.detail.clone()) })
         }
     };

@@ -1,4 +1,5 @@
-//! `pvekube status`: the machines as they are now. 0: all ready; 2: not all.
+//! `pvekube status`: the machines as they are now. 0: all of the manifest are ready; 2: not all. Machines that the manifest
+//! no longer lists are shown and count for nothing.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,10 +48,11 @@ async fn once(ui: &Ui, session: &Session, args: &Args, options: GlanceOptions) -
     let machines = execute::glance(desired, &observed, Arc::clone(&session.nodes), options).await;
     let plan = planner::plan(desired, &observed, &PlanOptions::default());
     let rows = status::rows(&desired.machines, &plan, &observed, &machines);
+    let extra = status::extra_rows(&desired.machines, &plan, &observed);
     ui.data(&match args.format {
-        StatusFormat::Text => status::status_text(&rows, false, ui.look()),
-        StatusFormat::Wide => status::status_text(&rows, true, ui.look()),
-        StatusFormat::Json => status::status_json(&rows),
+        StatusFormat::Text => status::status_text(&rows, &extra, false, ui.look()),
+        StatusFormat::Wide => status::status_text(&rows, &extra, true, ui.look()),
+        StatusFormat::Json => status::status_json(&rows, &extra),
     })?;
     Ok(if status::all_ready(&rows) { Exit::Success } else { Exit::Changes })
 }

@@ -2,8 +2,11 @@
 //!
 //! The plan counts masters whose QEMU runs. Since then one may have failed; and when an earlier run was killed in the
 //! middle of a rolling reboot, the master that it had just started is not in service yet.
+//!
+//! Every master that existed when the plan was made is a member of etcd, also one that the manifest no longer lists: only
+//! `etcdctl member remove` makes fewer of them, and that is not ours to run. One that this run adds is none yet.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
@@ -32,18 +35,19 @@ impl<R: Remote> StepRun<R> {
     /// Waits until enough other masters are in service; a time-out leaves this one alone.
     pub(super) async fn spare_this_master(&self) -> Result<Spared, StepError> {
         let is_master = matches!(&self.step.subject, Target::Machine { role: Role::Master, .. });
-        let wanted = self.run.desired.machines.iter().filter(|machine| machine.role == Role::Master).count();
-        let needed = wanted / 2 + 1;
+        let members = self.masters();
+        let needed = members.len() / 2 + 1;
         // One or two masters can't spare any: that needed consent before anything began.
-        if !is_master || needed >= wanted || self.run.may_break_quorum {
+        if !is_master || needed >= members.len() || self.run.may_break_quorum {
             return Ok(Spared::AtOnce);
         }
         let deadline = Instant::now() + Duration::from_secs(u64::from(self.run.desired.readiness.timeout_s));
         let mut spared = Spared::AtOnce;
         loop {
             let mut up = 0;
-            for (node, vmid) in self.other_masters().values() {
-                up += usize::from(self.is_in_service(node, *vmid).await);
+            // Where this run has made one anew it is somewhere else by now.
+            for (name, (node, vmid)) in self.masters() {
+                up += usize::from(name.as_str() != self.name() && self.is_in_service(&node, vmid).await);
             }
             if up >= needed {
                 return Ok(spared);
@@ -53,8 +57,9 @@ impl<R: Remote> StepRun<R> {
                 if !self.is_in_service(&self.step.node, self.step.vmid).await {
                     return Ok(Spared::AtOnce);
                 }
+                let (all, subject) = (members.len(), self.subject());
                 let summary =
-                    format!("{}: only {up} of the other masters are in service, {needed} must be", self.subject());
+                    format!("{subject}: only {up} of the other masters are in service, {needed} of the {all} must be");
                 let next = "see to the other masters (pvekube status), then run apply again";
                 return Err(failure("quorum-at-risk", summary, next).into());
             }
@@ -68,8 +73,8 @@ impl<R: Remote> StepRun<R> {
         }
     }
 
-    /// Our cluster's other masters, each where it was when the plan was made, or where this run has made it (anew) since.
-    fn other_masters(&self) -> BTreeMap<MachineName, (NodeName, Vmid)> {
+    /// Our cluster's masters as the plan saw them, each where it was then, or where this run has made it anew since.
+    fn masters(&self) -> BTreeMap<MachineName, (NodeName, Vmid)> {
         let mut masters = BTreeMap::new();
         for (_, realm, vm, mark) in self.run.observed.managed(&self.run.cluster) {
             let MarkSubject::Machine(id) = mark.subject else { continue };
@@ -78,12 +83,11 @@ impl<R: Remote> StepRun<R> {
                 masters.insert(id.name(&self.run.cluster), (node, vm.vmid));
             }
         }
-        let wanted = self.run.desired.machines.iter().filter(|machine| machine.role == Role::Master);
-        let wanted: BTreeSet<&MachineName> = wanted.map(|machine| &machine.name).collect();
-        for made in self.run.machine_reports().into_iter().filter(|report| wanted.contains(&report.name)) {
-            masters.insert(made.name, (made.node, made.vmid));
+        for made in self.run.machine_reports() {
+            if let Some(place) = masters.get_mut(&made.name) {
+                *place = (made.node, made.vmid);
+            }
         }
-        masters.retain(|name, _| name.as_str() != self.name());
         masters
     }
 

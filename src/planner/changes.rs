@@ -167,7 +167,8 @@ pub(crate) fn template(survey: &Survey<'_>, source: &Source<'_>) -> Option<Chang
         fields: Vec::new(),
         unchanged_fields: 0,
         spec: None,
-        template: Some(template_note(survey, source)),
+        // What an earlier run makes it from is that run's affair.
+        template: (!matches!(source.work, Work::Wait)).then(|| template_note(survey, source)),
         place: None,
     })
 }

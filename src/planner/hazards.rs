@@ -46,7 +46,10 @@ pub(crate) fn list(machines: &[MachineName]) -> String {
 fn delete_masters(survey: &Survey<'_>, doomed: &BTreeMap<MachineId, Found<'_>>) -> Option<Hazard> {
     let masters = names(survey, doomed.keys().filter(|id| id.pool.role() == Role::Master));
     let all = survey.ours.keys().filter(|id| id.pool.role() == Role::Master).count();
-    let message = format!("deletes {} of {all} masters: {}", masters.len(), list(&masters));
+    let mut message = format!("deletes {} of {all} masters: {}", masters.len(), list(&masters));
+    if masters.len() < all {
+        message.push_str("; take each out of etcd first (etcdctl member remove), which pvekube can't");
+    }
     hazard(survey, HazardKind::DeleteMasters, masters, message)
 }
 
@@ -82,8 +85,12 @@ fn reboots(survey: &Survey<'_>, fates: &BTreeMap<MachineId, Fate<'_>>, role: Rol
 }
 
 fn replaces(survey: &Survey<'_>, fates: &BTreeMap<MachineId, Fate<'_>>) -> Option<Hazard> {
-    let machines = names(survey, fates.iter().filter(|(_, fate)| fate.is_requested()).map(|(id, _)| id));
-    let message = format!("destroys and makes again, one at a time: {}", list(&machines));
+    let requested = fates.iter().filter(|(_, fate)| fate.is_requested()).map(|(id, _)| id);
+    let machines = names(survey, requested.clone());
+    let mut message = format!("destroys and makes again, one at a time: {}", list(&machines));
+    if requested.into_iter().any(|id| id.pool.role() == Role::Master) {
+        message.push_str("; a master made again is no member of etcd: take the old one out, and let the new one join");
+    }
     hazard(survey, HazardKind::Replace, machines, message)
 }
 
@@ -93,6 +100,8 @@ struct Outage {
     members: usize,
     running: usize,
     deleted: Vec<MachineId>,
+    /// Made again, with nobody at hand who lets them join etcd: as good as deleted for the members that are left.
+    orphaned: Vec<MachineId>,
     /// Out of service for a while, one at a time.
     passing: Vec<MachineId>,
     stopped: Vec<MachineId>,
@@ -104,8 +113,16 @@ impl Outage {
         fates: &BTreeMap<MachineId, Fate<'_>>,
         doomed: &BTreeMap<MachineId, Found<'_>>,
     ) -> Self {
-        let mut outage =
-            Outage { members: 0, running: 0, deleted: Vec::new(), passing: Vec::new(), stopped: Vec::new() };
+        let mut outage = Outage {
+            members: 0,
+            running: 0,
+            deleted: Vec::new(),
+            orphaned: Vec::new(),
+            passing: Vec::new(),
+            stopped: Vec::new(),
+        };
+        // The hook ends when the machine has joined, or fails, and then the next one stays.
+        let joins = survey.desired.hooks.after_ready.is_some();
         // A wanted master that may exist unseen counts as a member that does not run.
         if !survey.blind.is_empty() {
             let unseen = |id: &&&MachineId| id.pool.role() == Role::Master && !survey.ours.contains_key(**id);
@@ -123,7 +140,8 @@ impl Outage {
             match fates.get(id) {
                 Some(Fate::Keep(keep)) if keep.stop => outage.stopped.push(id.clone()),
                 Some(Fate::Keep(keep)) if keep.reboot => outage.passing.push(id.clone()),
-                Some(Fate::Remake { .. }) => outage.passing.push(id.clone()),
+                Some(Fate::Remake { .. }) if joins => outage.passing.push(id.clone()),
+                Some(Fate::Remake { .. }) => outage.orphaned.push(id.clone()),
                 Some(Fate::Keep(_) | Fate::Create | Fate::Attach(_) | Fate::Held) | None => {}
             }
         }
@@ -131,20 +149,23 @@ impl Outage {
     }
 }
 
-/// Quorum is of the masters that exist, kept by those that really run. When all of them go for good there is no
-/// cluster whose quorum could break: `delete-masters` says that.
+/// Quorum is of the masters that exist, kept by those that really run: a deleted one stays a member until somebody takes
+/// it out of etcd. When all of them go for good there is no cluster whose quorum could break: `delete-masters` says that.
 fn break_quorum(survey: &Survey<'_>, outage: &Outage) -> Option<Hazard> {
     let quorum = outage.members / 2 + 1;
-    let gone = outage.deleted.len() + outage.stopped.len();
+    let gone = outage.deleted.len() + outage.orphaned.len() + outage.stopped.len();
     let lowest = outage.running.saturating_sub(gone).saturating_sub(usize::from(!outage.passing.is_empty()));
     let touched = gone + outage.passing.len();
     if touched == 0 || lowest >= quorum || outage.deleted.len() == outage.members {
         return None;
     }
-    let message = format!(
+    let mut message = format!(
         "{} of {} masters run; the plan leaves {lowest} in service at its lowest, and quorum is {quorum}",
         outage.running, outage.members
     );
-    let ids = outage.deleted.iter().chain(&outage.stopped).chain(&outage.passing);
+    if !outage.orphaned.is_empty() {
+        message.push_str(" (masters made again don't count: no hooks.after_ready lets them join etcd)");
+    }
+    let ids = outage.deleted.iter().chain(&outage.orphaned).chain(&outage.stopped).chain(&outage.passing);
     hazard(survey, HazardKind::BreakQuorum, names(survey, ids), message)
 }

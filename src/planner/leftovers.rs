@@ -1,10 +1,12 @@
 //! Image files that a template of ours no longer needs: an earlier run was cut off after the conversion, or kept them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::ids::{ImageDigest, NodeName};
+use crate::model::mark::MarkSubject;
 use crate::model::plan::{Action, StepId};
 
+use super::report::Report;
 use super::sources::{Source, Work};
 use super::steps::{Graph, Lane, estimate};
 use super::survey::{Found, Survey};
@@ -18,6 +20,30 @@ pub(crate) fn image<'f>(survey: &Survey<'_>, found: &'f Found<'_>) -> Option<&'f
     let wanted = |verb: &str| matches!(verb, "fetch" | "create" | "import");
     let in_use = facts.operations.iter().any(|operation| operation.live && wanted(&operation.verb));
     (!survey.desired.template.keep_images && !in_use).then_some(image)
+}
+
+/// Image files that no template on their node was made from: nobody will ever need them again, but whose they are can't be
+/// told, as other clusters of pvekube keep theirs in the same folder. Reported, never touched.
+pub(crate) fn unclaimed(survey: &Survey<'_>, sources: &BTreeMap<NodeName, Source<'_>>, report: &mut Report) {
+    for (node, site) in &survey.sites {
+        let (Some(facts), Some((_, realm))) = (site.facts, site.realm) else { continue };
+        if survey.desired.template.keep_images || facts.operations.iter().any(|operation| operation.live) {
+            continue;
+        }
+        let here = realm.guests.values().filter_map(|guest| guest.vm()).filter(|vm| Some(&vm.node) == site.pve_name);
+        let of_templates = here.filter_map(|vm| vm.mark());
+        let mut claimed: BTreeSet<ImageDigest> =
+            of_templates.filter(|mark| mark.subject == MarkSubject::Template).filter_map(|mark| mark.image).collect();
+        claimed.extend(
+            sources.values().filter(|source| source.slot.node == **node).filter_map(|source| source.image.clone()),
+        );
+        for image in facts.images.keys().filter(|image| !claimed.contains(*image)) {
+            let path = template_steps::image_path(image);
+            let text =
+                format!("no template was made from the image file on {node}; unless something needs it: rm {path}");
+            report.note("unclaimed-image", None, text);
+        }
+    }
 }
 
 /// Finished templates that stay as they are and whose image file goes.

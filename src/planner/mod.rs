@@ -90,6 +90,7 @@ pub fn plan(desired: &Desired, observed: &Observed, options: &PlanOptions) -> Pl
     checks::template_ids(&slots, &fates, &mut report);
     checks::plan(&survey, &slots, &fates, &removals.doomed, &sources, &choices, &mut report);
     notes::add(&survey, &fates, &mut report);
+    leftovers::unclaimed(&survey, &sources, &mut report);
     if let Some(node) = &options.without_node {
         report.note("without-node", None, node_loss(desired, observed, node).sentence());
         checks::what_if(node, &mut report);

@@ -1,8 +1,12 @@
 //! The machines as they are: node, VMID, address, readiness, image, drift.
 
+mod extra;
+
 use std::net::IpAddr;
 
 use serde::Serialize;
+
+pub use extra::{ExtraRow, extra_rows};
 
 use super::json::pretty;
 use super::layout::Table;
@@ -143,25 +147,28 @@ pub fn all_ready(rows: &[StatusRow]) -> bool {
 }
 
 /// A table; `wide` adds power, image, and every address.
-pub fn status_text(rows: &[StatusRow], wide: bool, look: Look) -> String {
+pub fn status_text(rows: &[StatusRow], extra: &[ExtraRow], wide: bool, look: Look) -> String {
     let mut table = Table::new();
     let mut titles = vec!["MACHINE", "NODE", "VMID", "ADDRESS", "STATE"];
     if wide {
         titles.extend(["POWER", "IMAGE"]);
     }
     let head = titles.into_iter().map(|title| Line::new().tone(Tone::Dim, title)).collect();
-    let said = rows.iter().any(|row| row.drift.is_some() || row.held.is_some());
+    let said = !extra.is_empty() || rows.iter().any(|row| row.drift.is_some() || row.held.is_some());
     table.row(" ".into(), head, said.then(|| (Tone::Dim, "DRIFT".to_owned())));
     for row in rows {
         let held = row.held.as_ref().map(|id| (Tone::Warn, format!("held: {id}")));
         table.row(" ".into(), cells(row, wide), row.drift.clone().map(|drift| (Tone::Change, drift)).or(held));
     }
+    for row in extra {
+        table.row(" ".into(), extra::cells(row, wide), Some((Tone::Change, row.what.clone())));
+    }
     let mut page = Page::new();
-    if !rows.is_empty() {
+    if !rows.is_empty() || !extra.is_empty() {
         table.draw(&mut page, look.columns());
         page.gap();
     }
-    page.push(last_line(rows));
+    page.push(last_line(rows, extra));
     page.finish(look)
 }
 
@@ -183,26 +190,30 @@ fn cells(row: &StatusRow, wide: bool) -> Vec<Line> {
         Line::new().tone(tone, state),
     ];
     if wide {
-        let power = match row.power {
-            Power::Running => "running",
-            Power::Stopped => "stopped",
-            Power::Unknown => "unknown",
-        };
         let image = row.image.clone().unwrap_or_else(|| "-".to_owned());
         let note = if row.image_outdated == Some(true) { " (older)" } else { "" };
-        cells.extend([Line::new().text(power), Line::new().text(image).tone(Tone::Warn, note)]);
+        cells.extend([Line::new().text(power_text(row.power)), Line::new().text(image).tone(Tone::Warn, note)]);
     }
     cells
 }
 
-fn last_line(rows: &[StatusRow]) -> Line {
+fn power_text(power: Power) -> &'static str {
+    match power {
+        Power::Running => "running",
+        Power::Stopped => "stopped",
+        Power::Unknown => "unknown",
+    }
+}
+
+fn last_line(rows: &[StatusRow], extra: &[ExtraRow]) -> Line {
     let off = rows.iter().filter(|row| !row.ready && row.is_settled()).count();
     let ready = rows.iter().filter(|row| row.ready).count();
     let drifted = rows.iter().filter(|row| row.drift.is_some()).count();
     let held = rows.iter().filter(|row| row.held.is_some()).count();
     let older = rows.iter().filter(|row| row.image_outdated == Some(true)).count();
     let mut line = match (ready, rows.len()) {
-        (_, 0) => Line::new().text("No machines."),
+        (_, 0) if extra.is_empty() => Line::new().text("No machines."),
+        (_, 0) => Line::new().text("The manifest asks for no machines."),
         (ready, all) if ready + off == all => {
             Line::new().tone(Tone::Good, format!("{} ready.", count(ready, "machine")))
         }
@@ -220,16 +231,20 @@ fn last_line(rows: &[StatusRow]) -> Line {
     if older > 0 {
         line = line.text(format!(" {older} on an older image."));
     }
+    if !extra.is_empty() {
+        line = line.text(format!(" {} not in the manifest.", count(extra.len(), "machine")));
+    }
     line
 }
 
 /// Indented JSON, ending in a newline.
-pub fn status_json(rows: &[StatusRow]) -> String {
+pub fn status_json(rows: &[StatusRow], extra: &[ExtraRow]) -> String {
     #[derive(Serialize)]
     struct Document<'a> {
         format_version: &'static str,
         all_ready: bool,
         machines: &'a [StatusRow],
+        not_in_manifest: &'a [ExtraRow],
     }
-    pretty(&Document { format_version: "1.0", all_ready: all_ready(rows), machines: rows })
+    pretty(&Document { format_version: "1.0", all_ready: all_ready(rows), machines: rows, not_in_manifest: extra })
 }

@@ -172,3 +172,33 @@ async fn a_master_that_is_booting_is_not_taken_for_one_that_is_down() {
     assert!(applied.failures().contains("quorum-at-risk"), "{}", applied.failures());
     assert_eq!(hypervisor::record(&masters[0].0, masters[0].1.0).unwrap().started_ms, boot);
 }
+
+/// Five masters exist, the manifest wants three: of five members of etcd three must stay, not two of three.
+#[tokio::test(start_paused = true)]
+async fn masters_that_leave_are_members_until_they_are_gone() {
+    let mut cluster = Cluster::new(
+        &THREE_AND_TWO
+            .replace("count: 3", "count: 5")
+            .replace("[10.0.0.11/24, 10.0.0.12/24, 10.0.0.13/24]", "10.0.0.11-10.0.0.19/24"),
+    );
+    cluster.apply().await;
+    cluster.desired.machines.retain(|machine| !["k8s-master-4", "k8s-master-5"].contains(&machine.name.as_str()));
+    cluster.options.prune = true;
+    cluster.options.accept = BTreeSet::from([HazardKind::DeleteMasters, HazardKind::ManyDeletes]);
+    let planned = cluster.plan().await;
+    // Two that stay fail after the plan was made: three of five are up, and none of them can be spared.
+    for machine in ["k8s-master-1", "k8s-master-2"] {
+        let found = planned.1.vms().find(|(_, _, vm)| vm.name() == Some(machine)).unwrap().2;
+        let (_, out) = Captured::new();
+        let node = cluster.world.node(found.node.as_str()).unwrap();
+        tools::run(&node, &Process::new(["qm", "stop", &found.vmid.to_string()], out)).await;
+    }
+    let applied = cluster.carry_out(planned, options()).await;
+    assert!(
+        applied.failures().contains("only 2 of the other masters are in service, 3 of the 5 must be"),
+        "{}",
+        applied.failures()
+    );
+    let left = cluster.observe().await;
+    assert!(left.vms().any(|(_, _, vm)| vm.name() == Some("k8s-master-5")));
+}

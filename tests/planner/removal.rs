@@ -70,6 +70,47 @@ fn deleting_most_masters_breaks_quorum() {
     assert!(plan.hazards.iter().any(|hazard| hazard.kind == HazardKind::BreakQuorum));
 }
 
+/// etcd has five members until somebody takes some out: three must stay in service, whatever the manifest wants.
+#[test]
+fn every_master_that_exists_is_a_member_until_etcd_is_told() {
+    let all = with_machines(desired(3), 5, 0);
+    let plan = |wanted: u32, stopped: &[u32]| {
+        let mut observed = settled(&all, 3);
+        for vmid in stopped {
+            let home = observed.vms().find(|(_, _, vm)| vm.vmid == Vmid(*vmid)).unwrap().2.node.to_string();
+            stop(&mut observed, &home, *vmid);
+        }
+        plan_with(&with_machines(desired(3), wanted, 0), &observed, |o| o.prune = true)
+    };
+    let broken = |plan: &Plan| plan.hazards.iter().any(|hazard| hazard.kind == HazardKind::BreakQuorum);
+    let to_three = plan(3, &[]);
+    assert!(!broken(&to_three));
+    assert!(to_three.hazards[0].message.contains("deletes 2 of 5 masters: k8s-master-4, k8s-master-5; take each out"));
+    assert!(to_three.hazards[0].message.contains("etcdctl member remove"), "{}", to_three.hazards[0].message);
+    // Three of five are in service; each one more that goes is one too many, though the manifest wants but three.
+    assert!(broken(&plan(3, &[101])));
+    assert!(!broken(&plan(3, &[104])) && !broken(&plan(3, &[104, 105])));
+    assert!(broken(&plan(2, &[])));
+}
+
+#[test]
+fn a_master_made_again_is_no_member_until_something_lets_it_join() {
+    let mut desired = with_machines(desired(3), 3, 0);
+    let observed = settled(&desired, 3);
+    let plan = |desired: &pvekube::model::desired::Desired, masters: &[&str]| {
+        plan_with(desired, &observed, |o| o.replace = masters.iter().map(|name| MachineName::new(*name)).collect())
+    };
+    let kinds = |plan: Plan| plan.hazards.iter().map(|hazard| hazard.kind).collect::<Vec<_>>();
+    assert_eq!(kinds(plan(&desired, &["k8s-master-1"])), [HazardKind::Replace]);
+    let two = plan(&desired, &["k8s-master-1", "k8s-master-2"]);
+    assert!(two.hazards[0].message.contains("leaves 1 in service at its lowest"), "{:?}", two.hazards);
+    assert!(two.hazards[1].message.contains("take the old one out, and let the new one join"), "{:?}", two.hazards);
+    assert_eq!(kinds(two), [HazardKind::BreakQuorum, HazardKind::Replace]);
+    let command = vec!["./join.sh".to_owned()];
+    desired.hooks.after_ready = Some(pvekube::model::desired::Hook { command, timeout_s: 600 });
+    assert_eq!(kinds(plan(&desired, &["k8s-master-1", "k8s-master-2"])), [HazardKind::Replace]);
+}
+
 #[test]
 fn what_replaces_comes_before_what_leaves() {
     let all = with_machines(desired(3), 3, 0);

@@ -45,6 +45,18 @@ fn a_live_operation_is_attached_to_and_nothing_else_is_planned_for_it() {
     assert_eq!(verbs(&plan, "k8s-worker-1"), ["attach"]);
 }
 
+/// What the other run makes it from is not this plan's to say.
+#[test]
+fn a_template_in_the_making_says_nothing_of_its_image() {
+    let (desired, mut observed) = cluster();
+    realm(&mut observed, "pve1").guests.remove(&Vmid(9000));
+    realm(&mut observed, "pve1").guests.remove(&Vmid(104));
+    facts(&mut observed, "pve1").operations.push(operation(9000, "fetch"));
+    let plan = plan(&desired, &observed);
+    let template = plan.changes.iter().find(|change| change.vmid == Vmid(9000)).unwrap();
+    assert_eq!((template.action, &template.template), (ChangeAction::Resume, &None));
+}
+
 #[test]
 fn a_clone_that_has_only_begun_holds_creations_back() {
     let (desired, mut observed) = cluster();

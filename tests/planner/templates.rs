@@ -366,3 +366,30 @@ fn an_image_file_that_an_earlier_run_left_is_removed() {
     desired.template.keep_images = true;
     assert!(!plan(&desired, &observed).has_changes());
 }
+
+/// Another cluster of pvekube may be about to need it, so it is only told of.
+#[test]
+fn an_image_that_no_template_was_made_from_is_reported() {
+    let desired = with_machines(desired(1), 0, 1);
+    let mut observed = settled(&desired, 1);
+    facts(&mut observed, "pve1").images.insert(digest('e'), 700 << 20);
+    let told = plan(&desired, &observed);
+    assert!(!told.has_changes());
+    let found = notes(&told, "unclaimed-image");
+    assert!(matches!(found.as_slice(), [text] if text.contains("rm /var/lib/pvekube/images/sha256-eeee")), "{found:?}");
+    // Somebody's template names it, or somebody works there, or images are to stay.
+    let claims: [fn(&mut pvekube::model::desired::Desired, &mut Observed); 3] = [
+        |_, observed| {
+            let mut other = config(&[("name", "other"), ("template", "1")]);
+            other.description = format!("pvekube/1 cluster=other template vmid=9500 image={}", digest('e'));
+            put(observed, "pve1", 9500, other, false);
+        },
+        |_, observed| facts(observed, "pve1").operations.push(operation(9500, "fetch")),
+        |desired, _| desired.template.keep_images = true,
+    ];
+    for claim in claims {
+        let (mut desired, mut observed) = (desired.clone(), observed.clone());
+        claim(&mut desired, &mut observed);
+        assert_eq!(notes(&plan(&desired, &observed), "unclaimed-image"), [""; 0]);
+    }
+}

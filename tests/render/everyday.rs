@@ -10,7 +10,7 @@ use pvekube::render::Look;
 use pvekube::render::checks::{checks_json, checks_text};
 use pvekube::render::explain::{explain_json, explain_text};
 use pvekube::render::observation;
-use pvekube::render::status::{all_ready, rows, status_json, status_text};
+use pvekube::render::status::{all_ready, extra_rows, rows, status_json, status_text};
 use serde_json::Value;
 
 use crate::build::*;
@@ -59,17 +59,40 @@ fn status_tells_readiness_and_drift() {
     assert_eq!(rows.len(), wanted.machines.len(), "none is left out");
     let mut said = String::new();
     for (wide, width) in [(false, 80), (true, 120)] {
-        said.push_str(&status_text(&rows, wide, Look { width, color: false }));
+        said.push_str(&status_text(&rows, &[], wide, Look { width, color: false }));
         said.push('\n');
     }
-    said.push_str(&status_text(&[], false, Look::PLAIN));
+    said.push_str(&status_text(&[], &[], false, Look::PLAIN));
     insta::assert_snapshot!(said);
-    let value: Value = serde_json::from_str(&status_json(&rows)).unwrap();
+    let value: Value = serde_json::from_str(&status_json(&rows, &[])).unwrap();
     assert_eq!(
         (value["all_ready"].as_bool(), value["machines"][0]["name"].as_str()),
         (Some(false), Some("k8s-master-1"))
     );
-    insta::assert_snapshot!("status-json", status_json(&rows));
+    insta::assert_snapshot!("status-json", status_json(&rows, &[]));
+}
+
+#[test]
+fn status_lists_machines_that_the_manifest_no_longer_has() {
+    let wanted = with_machines(desired(3), 3, 2);
+    let seen = seen();
+    let told = |prune: bool| {
+        let plan = plan_with(&wanted, &seen, |options| options.prune = prune);
+        extra_rows(&wanted.machines, &plan, &seen)
+    };
+    let extra = told(false);
+    let text = status_text(&[], &extra, true, Look { width: 120, color: false });
+    insta::assert_snapshot!(text, @r"
+     MACHINE        NODE   VMID   ADDRESS   STATE     POWER     IMAGE   DRIFT
+     k8s-worker-3   pve3   106    -         running   running   -       not in the manifest; left alone (use --prune to
+                                                                        delete it)
+
+    The manifest asks for no machines. 1 machine not in the manifest.
+    ");
+    let value: Value = serde_json::from_str(&status_json(&[], &extra)).unwrap();
+    assert_eq!((value["all_ready"].as_bool(), value["machines"].as_array().map(Vec::len)), (Some(true), Some(0)));
+    assert_eq!(value["not_in_manifest"][0]["vmid"], 106);
+    assert_eq!(told(true)[0].what, "to be destroyed");
 }
 
 #[test]

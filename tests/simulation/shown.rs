@@ -19,6 +19,7 @@ use crate::pvekube::{Consent, Planning};
 pub struct Shown {
     pub steps: Vec<Step>,
     pub may_break_quorum: bool,
+    /// That existed when the plan was made: etcd's members.
     pub masters: usize,
     /// Realms of which no quorate member answered: what lives there is unknown.
     pub unknown: BTreeSet<String>,
@@ -37,13 +38,14 @@ pub struct Shown {
 impl Shown {
     pub fn new(plan: &Plan, world: &Arc<World>, sight: &Sight<'_>) -> Self {
         let consented = sight.consent.accept.contains(&HazardKind::BreakQuorum);
+        let seen: BTreeSet<MachineId> = machines(sight.observed, sight.desired).into_keys().collect();
         let told = plan.hazards.iter().any(|hazard| hazard.kind == HazardKind::BreakQuorum);
         Self {
             steps: plan.steps.clone(),
             may_break_quorum: consented && told,
-            masters: sight.desired.machines.iter().filter(|machine| machine.role == Role::Master).count(),
+            masters: seen.iter().filter(|id| id.pool.role() == Role::Master).count(),
             unknown: unknown_realms(world, sight.observed),
-            seen: machines(sight.observed, sight.desired).into_keys().collect(),
+            seen,
             looked: sight.looked,
             looks: BTreeMap::new(),
             answered: BTreeMap::new(),

@@ -25,10 +25,16 @@ pub(super) fn summary(plan: &Plan) -> Line {
 }
 
 fn nothing_to_do(plan: &Plan) -> String {
-    match plan.unchanged.len() {
-        0 => "The manifest asks for no machines, and there are none.".to_owned(),
-        1 => "The one machine is as the manifest asks.".to_owned(),
-        machines => format!("All {machines} machines are as the manifest asks."),
+    let machines = plan.unchanged.len();
+    let all = match machines {
+        0 => return "The manifest asks for no machines.".to_owned(),
+        1 => "The one machine is as the manifest asks".to_owned(),
+        _ => format!("All {machines} machines are as the manifest asks"),
+    };
+    match plan.notes.iter().filter(|note| note.id == "pending-reboot").count() {
+        0 => format!("{all}."),
+        waiting if waiting == machines => format!("{all} once rebooted."),
+        waiting => format!("{all}, {waiting} of them once rebooted."),
     }
 }
 
