@@ -67,6 +67,7 @@ impl<R: Remote> StepRun<R> {
                 self.settle(&ended).await;
                 return Ok(());
             }
+            let ended = self.explained(ended).await?;
             let untouched = after.config.as_ref().map(|config| &config.digest) == Some(&config.digest);
             let mismatch = ended.checksum_mismatch() && mismatches < CHECKSUM_RETRIES;
             mismatches += u32::from(mismatch);

@@ -33,7 +33,7 @@ pub(super) struct Ended {
     pub(super) name: OperationName,
     /// `None`: its process was gone without an exit code (killed, node rebooted).
     pub(super) exit: Option<i32>,
-    /// Its log's last lines; read only when `exit` is not 0.
+    /// Its log's last lines; read when `exit` is not 0, and by `explained`.
     pub(super) log: Vec<String>,
     /// The command line for people.
     pub(super) command: String,
@@ -42,11 +42,10 @@ pub(super) struct Ended {
 impl Ended {
     /// `qm` says that it never got a lock: nothing was begun (observed §5).
     pub(super) fn lock_timeout(&self) -> bool {
-        self.exit != Some(0)
-            && self.log.iter().any(|line| {
-                line.contains("got timeout") && line.contains("can't lock file")
-                    || line.contains("got lock request timeout")
-            })
+        self.log.iter().any(|line| {
+            line.contains("got timeout") && line.contains("can't lock file")
+                || line.contains("got lock request timeout")
+        })
     }
 
     /// The file was changed by somebody else between our read and the `qm set`.
@@ -109,6 +108,16 @@ impl<R: Remote> StepRun<R> {
                 None => return Err(StepError::LeftRunning),
             }
         }
+    }
+
+    /// With its log, when it did not do its work and exited 0 all the same: `qm disk resize` and `qm template` say only there
+    /// what was wrong, be it a lock that they did not get (contract §0.1).
+    pub(super) async fn explained(&self, ended: Ended) -> Result<Ended, StepError> {
+        if ended.exit != Some(0) {
+            return Ok(ended);
+        }
+        let log = self.log(&ended.name, EVIDENCE_READ).await?;
+        Ok(Ended { log, ..ended })
     }
 
     /// Removes the folder of an operation whose effect has been verified. A node that can't be asked keeps it until the

@@ -133,7 +133,8 @@ impl<'a> Maker<'_, 'a> {
     fn bake_step(&self, bake: &Bake, own: &Network) -> BakeStep {
         let desired = self.survey.desired;
         let storage = &desired.template.snippet_storage;
-        let file = format!("pvekube-bake-{}.yaml", recipe::digest(bake));
+        // The storage may be shared, and other bakes at work: each removes its own.
+        let file = format!("pvekube-bake-{}-{}.yaml", recipe::digest(bake), self.source.vmid());
         let realm = self.survey.observed.realms.get(&self.source.slot.realm_id);
         let path =
             realm.and_then(|realm| realm.storages.get(storage)).and_then(|definition| definition.path.as_deref());

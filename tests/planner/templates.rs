@@ -1,5 +1,7 @@
 //! Templates: ids, read-only use, half-made ones, shared storage, digests.
 
+use std::collections::BTreeSet;
+
 use pvekube::model::desired::*;
 use pvekube::model::ids::*;
 use pvekube::model::mark::MarkSubject;
@@ -260,7 +262,13 @@ fn a_bake_is_a_step_with_its_document_and_static_bakes_take_turns() {
     let Action::Bake(bake) = &both[0].action else { panic!() };
     assert!(bake.document.starts_with("#cloud-config\n") && bake.document.contains("containerd"));
     let recipe = bake.mark.recipe.clone().unwrap();
-    assert_eq!(bake.snippet_path, format!("/var/lib/vz/snippets/pvekube-bake-{recipe}.yaml"));
+    assert_eq!(bake.snippet_path, format!("/var/lib/vz/snippets/pvekube-bake-{recipe}-{}.yaml", both[0].vmid));
+    let volumes = both.iter().map(|step| match &step.action {
+        Action::Bake(bake) => bake.snippet_volume.clone(),
+        other => panic!("{other:?}"),
+    });
+    let volumes: BTreeSet<String> = volumes.collect();
+    assert_eq!(volumes.len(), 2, "on a shared storage the first bake to end would remove the other's: {volumes:?}");
     assert_eq!(bake.network.get("ipconfig0").unwrap(), "ip=dhcp");
     let clone = dhcp.steps.iter().find_map(|step| match &step.action {
         Action::Clone { mark, .. } => Some(mark.clone()),

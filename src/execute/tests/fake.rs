@@ -24,8 +24,8 @@ pub(super) const AGENT_S: u64 = 20;
 pub(super) enum Trouble {
     /// Ends with 255 and these lines, and did nothing.
     Fails(&'static str),
-    /// Exit 0, and did nothing.
-    Pretends,
+    /// Exit 0 after these lines, and did nothing.
+    Pretends(&'static str),
     /// Killed half-way: no exit code.
     Lost,
     /// The connection breaks while it is started; it runs, or not.
@@ -179,7 +179,10 @@ impl State {
                     op.log = text.lines().map(str::to_owned).collect();
                     op.exit = Some(255);
                 }
-                Some(Trouble::Pretends) => op.exit = Some(0),
+                Some(Trouble::Pretends(text)) => {
+                    op.log = text.lines().map(str::to_owned).collect();
+                    op.exit = Some(0);
+                }
                 Some(Trouble::StartUnknown { .. } | Trouble::ConfigMoves) | None => {
                     let result = self.effect(&op.work, &op.files, op.ends);
                     op.exit = Some(if let Err(text) = result {

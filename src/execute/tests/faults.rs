@@ -29,10 +29,13 @@ async fn followers_that_break_again_and_again_lose_nothing() {
 async fn an_exit_code_of_zero_is_not_believed() {
     for (verb, step, id) in [("set", 2, "set-failed"), ("resize", 3, "resize-failed"), ("start", 4, "start-failed")] {
         let fake = Fake::new();
-        fake.trouble(verb, 101, Trouble::Pretends);
+        let said = "lvextend: insufficient free space";
+        fake.trouble(verb, 101, Trouble::Pretends(said));
         let applied = run(&fake, &machines([101])).await;
         let failure = applied.failure(StepId(step));
         assert_eq!(failure.id, id);
+        assert_eq!(failure.evidence[0], said, "its words are read all the same");
+        assert_eq!(failure.cause.as_deref(), Some("the storage is full"));
         assert!(failure.evidence.iter().any(|line| line.starts_with("afterwards: ")), "{failure:?}");
     }
 }
@@ -44,6 +47,8 @@ async fn lock_time_outs_before_the_work_began_are_tried_again() {
     for verb in ["clone", "clone", "set", "start"] {
         fake.trouble(verb, 101, Trouble::Fails(text));
     }
+    // `qm disk resize` exits 0 on it (contract §0.1).
+    fake.trouble("resize", 101, Trouble::Pretends(text));
     let storage = "clone failed: cfs-lock 'storage-ceph' error: got lock request timeout";
     fake.trouble("clone", 102, Trouble::Fails(storage));
     let applied = run(&fake, &machines([101, 102])).await;

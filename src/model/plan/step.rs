@@ -186,7 +186,7 @@ pub enum Setting {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct BakeStep {
     pub mark: Mark,
-    /// Volume id for cicustom: `local:snippets/pvekube-bake-1f2e3d4c.yaml`.
+    /// Volume id for cicustom: `local:snippets/pvekube-bake-1f2e3d4c-9000.yaml`.
     pub snippet_volume: String,
     /// Absolute path of the file on the node.
     pub snippet_path: String,
