@@ -227,6 +227,7 @@ pub(super) fn taken(subject: &str, seen: &Seen) -> Failure {
 pub(super) fn locked(subject: &str, lock: &str, vmid: crate::model::ids::Vmid) -> Failure {
     let next = match lock {
         "backup" => "wait for the backup, or give --lock-timeout 30m and run apply again".to_owned(),
+        "suspended" => format!("it is hibernated: wake it with `qm start {vmid}` on the node; then run apply again"),
         _ => format!(
             "if no task works on it (see the node's task list), `qm unlock {vmid}` on the node; then run apply again"
         ),

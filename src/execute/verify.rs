@@ -65,7 +65,8 @@ pub(super) fn unconverted(config: &VmConfig, makes_bases: impl Fn(&str) -> bool)
     disks.filter(|(_, value)| is_left(value)).map(|(key, value)| format!("{key} is {value}")).collect()
 }
 
-/// Storages that hold volumes of this VM, by its config.
+/// Storages that hold volumes of this VM, by its config. An image in its CD drive is nobody's, and the storage of that may
+/// well be out of reach.
 pub(super) fn storages(config: &VmConfig) -> BTreeSet<String> {
     let drives = config.keys.iter().filter(|(key, _)| {
         crate::pve::property::is_drive_key(key)
@@ -73,7 +74,8 @@ pub(super) fn storages(config: &VmConfig) -> BTreeSet<String> {
             || key.starts_with("efidisk")
             || key.starts_with("tpmstate")
     });
-    drives.filter_map(|(_, value)| Drive::parse(value).ok()?.storage().map(str::to_owned)).collect()
+    let own = drives.filter_map(|(_, value)| Drive::parse(value).ok()).filter(|d| !d.is_cdrom() || d.is_cloudinit());
+    own.filter_map(|drive| drive.storage().map(str::to_owned)).collect()
 }
 
 /// Disks in the output of `pvesm list STORAGE --vmid ID` (columns Volid, Format, Type, Size, VMID). Whatever is listed
@@ -164,6 +166,8 @@ mod tests {
         );
         assert!(unconverted(&whole, |_| true).is_empty() && template_leftovers(&whole).is_empty());
         assert_eq!(storages(&dirty), ["local-lvm".to_owned()].into());
+        let with_iso = config("ide0: nas:iso/rescue.iso,media=cdrom\nide2: local:9/vm-9-cloudinit.qcow2,media=cdrom\n");
+        assert_eq!(storages(&with_iso), ["local".to_owned()].into());
     }
 
     #[test]

@@ -300,6 +300,10 @@ fn locks_of_others_are_seen() {
     assert_eq!(waiting.checks[0].verdict, Verdict::Warning);
     config_mut(&mut observed, 104).keys.insert("lock".into(), "migrate".into());
     assert_eq!(failed(&plan(&desired, &observed)), ["locked"]);
+    config_mut(&mut observed, 104).keys.insert("lock".into(), "suspended".into());
+    let hibernated = plan(&desired, &observed);
+    let hint = &hibernated.checks.iter().find(|check| check.id == "locked").unwrap().hint;
+    assert!(hint.contains("qm start 104"), "`qm unlock` would lose its memory: {hint}");
 }
 
 #[test]

@@ -118,7 +118,11 @@ pub(crate) fn lock(name: &str, found: &Found<'_>, report: &mut Report) {
         let hint = "apply waits for the backup to end, up to --lock-timeout";
         report.warn("locked", name, message, hint, None);
     } else {
-        let hint = format!("wait for it; if nothing works on it any more, on its node: qm unlock {vmid}");
+        let hint = match lock {
+            // `qm unlock` would throw its memory away.
+            "suspended" => format!("it is hibernated; wake it on its node: qm start {vmid}"),
+            _ => format!("wait for it; if nothing works on it any more, on its node: qm unlock {vmid}"),
+        };
         report.fail("locked", name, message, hint, None);
     }
 }
