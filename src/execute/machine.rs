@@ -72,7 +72,10 @@ impl<R: Remote> StepRun<R> {
             self.progress("removing what is left of the clone", None);
             self.unmake(&after, clone.mark, clone.storage).await?;
             self.settle(&ended).await;
-            if !(ended.lock_timeout() && self.pause(attempt, since).await) {
+            // A nightly backup takes templates, too.
+            let again = ended.backup_in_the_way() && self.backup_may_end(since).await?
+                || ended.lock_timeout() && self.pause(attempt, since).await;
+            if !again {
                 let summary = format!("{} could not be cloned from template {}", self.subject(), clone.template);
                 return Err(ended.failure("clone-failed", summary, "run apply again: it makes the clone anew").into());
             }

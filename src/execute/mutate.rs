@@ -127,7 +127,6 @@ impl<R: Remote> StepRun<R> {
     /// The VM's state once nothing holds it: no live operation of ours, no backup. Other locks are refused.
     pub(super) async fn unlocked(&self, mark: &Mark) -> Result<Seen, StepError> {
         let since = Instant::now();
-        let limit = Duration::from_secs(u64::from(self.run.options.lock_timeout_s));
         loop {
             let seen = self.read_back().await?;
             if let Some(operation) = seen.live_operation() {
@@ -138,16 +137,22 @@ impl<R: Remote> StepRun<R> {
             let config = seen.marked(mark, &self.subject())?;
             match config.lock() {
                 None => return Ok(seen),
-                Some("backup") if since.elapsed() < limit => {
-                    self.progress("waits for the VM's backup to end", None);
-                    tokio::select! {
-                        biased;
-                        () = sleep(BACKUP_POLL) => {}
-                        () = reached(&self.run.interrupt, Interrupt::Finish) => return Err(StepError::NotStarted),
-                    }
-                }
+                Some("backup") if self.backup_may_end(since).await? => {}
                 Some(lock) => return Err(locked(&self.subject(), lock, self.step.vmid).into()),
             }
+        }
+    }
+
+    /// Waits a moment for a backup to end; false when `--lock-timeout` is over.
+    pub(super) async fn backup_may_end(&self, since: Instant) -> Result<bool, StepError> {
+        if since.elapsed() >= Duration::from_secs(u64::from(self.run.options.lock_timeout_s)) {
+            return Ok(false);
+        }
+        self.progress("waits for the VM's backup to end", None);
+        tokio::select! {
+            biased;
+            () = sleep(BACKUP_POLL) => Ok(true),
+            () = reached(&self.run.interrupt, Interrupt::Finish) => Err(StepError::NotStarted),
         }
     }
 

@@ -48,6 +48,11 @@ impl Ended {
         })
     }
 
+    /// A VM that the command needs (a clone's template) is being backed up: nothing was begun.
+    pub(super) fn backup_in_the_way(&self) -> bool {
+        self.log.iter().any(|line| line.contains("VM is locked (backup)"))
+    }
+
     /// The file was changed by somebody else between our read and the `qm set`.
     pub(super) fn checksum_mismatch(&self) -> bool {
         self.log.iter().any(|line| line.contains("checksum mismatch"))

@@ -76,7 +76,8 @@ fn path(section: &Section) -> Option<String> {
         return None;
     }
     if let Some(path) = section.keys.get("path") {
-        return Some(path.clone());
+        let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
+        return Some(format!("/{}", parts.join("/")));
     }
     ["nfs", "cifs", "cephfs", "glusterfs"].contains(&section.kind.as_str()).then(|| format!("/mnt/pve/{}", section.id))
 }
@@ -142,6 +143,13 @@ mod tests {
         );
         assert_eq!(storages[&"own".into()].path, None);
         assert_eq!(storages[&"same".into()].path.as_deref(), Some("/s"));
+    }
+
+    /// PVE keeps a path as it was typed; ours are put together and compared.
+    #[test]
+    fn slashes_too_many() {
+        let storages = parse(b"dir: nas\n\tpath /mnt//nas/\n");
+        assert_eq!(storages[&"nas".into()].path.as_deref(), Some("/mnt/nas"));
     }
 
     #[test]

@@ -1,7 +1,10 @@
 //! Commands that fail, lie, vanish; connections that break.
 
+use tokio::sync::watch;
+
 use super::fake::{Fake, Trouble, Vm, config};
 use super::setup::*;
+use crate::execute::{ApplyOptions, Interrupt};
 use crate::model::outcome::StepResult;
 use crate::model::plan::{Action, StepId};
 
@@ -54,6 +57,23 @@ async fn lock_time_outs_before_the_work_began_are_tried_again() {
     let applied = run(&fake, &machines([101, 102])).await;
     assert!(applied.outcome.is_success(), "{:#?}", applied.outcome);
     assert_eq!(fake.begun().iter().filter(|what| what.ends_with("clone 101")).count(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_template_that_is_being_backed_up_is_waited_for() {
+    let patient = || ApplyOptions { lock_timeout_s: 600, ..ApplyOptions::default() };
+    for (tries, waits) in [(3, true), (100, false)] {
+        let fake = Fake::new();
+        for _ in 0..tries {
+            fake.trouble("clone", 101, Trouble::Fails("VM is locked (backup)"));
+        }
+        let applied = run_with(&fake, &machines([101]), patient(), watch::channel(Interrupt::None).1).await;
+        assert_eq!(applied.outcome.is_success(), waits, "{:#?}", applied.outcome);
+        if !waits {
+            let failure = applied.failure(StepId(1));
+            assert_eq!(failure.cause.as_deref(), Some("the VM is locked (backup)"));
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]
