@@ -114,6 +114,11 @@ pub const FAULTS: &[FaultInfo] = &[
     ),
     info("locked", "Another apply of this cluster runs.", "Wait with `--lock-timeout 10m`; see `pvekube lock show`."),
     info("log-file", "`--log-file` can't be written.", "Name a file in a folder that you may write to."),
+    info(
+        "made-meanwhile",
+        "Another run made this machine, or may have, between the plan's look and its locks: it is not made a second time.",
+        "Run apply again: it plans with what is there now.",
+    ),
     info("manifest-edit", "The manifest has a form that can't be edited in place.", "Edit it by hand, then apply."),
     info(
         "needs-approval",

@@ -44,6 +44,7 @@ impl<R: Remote> StepRun<R> {
                     Err(taken(&self.subject(), &before).into())
                 };
             }
+            self.not_made_meanwhile(clone.mark).await?;
             self.no_volumes(clone.storage).await?;
             self.progress("cloning", Some(0.0));
             let args = commands::clone(

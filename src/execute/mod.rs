@@ -22,6 +22,7 @@ mod interrupt;
 pub mod known_hosts;
 mod lock;
 mod machine;
+mod meanwhile;
 mod mutate;
 mod node;
 mod notes;

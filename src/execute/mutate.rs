@@ -60,7 +60,7 @@ impl<R: Remote> StepRun<R> {
                 continue;
             }
             let (args, files) = command(config);
-            let ended = self.operate(change.verb, Work::Qm { args }, files).await?;
+            let ended = self.operate(change.verb, Work::Qm { args: args.clone() }, files).await?;
             let after = self.settled(&unmet).await?;
             let wrong = unmet(&after);
             if wrong.is_empty() {
@@ -78,7 +78,7 @@ impl<R: Remote> StepRun<R> {
                     continue;
                 }
             }
-            self.revert_pending(change.mark, &before, &after).await?;
+            self.revert_pending(change.mark, &before, &after, |key| sets(&args, key)).await?;
             let mut failure =
                 ended.failure(change.id, format!("{} {}", self.subject(), change.what), "run apply again");
             failure.evidence.extend(wrong.into_iter().map(|wrong| format!("afterwards: {wrong}")));
@@ -109,11 +109,17 @@ impl<R: Remote> StepRun<R> {
     }
 
     /// A failed `qm set` may leave values in `[PENDING]` even on a stopped VM, where the next start would apply them
-    /// (observed §6): they are dropped.
-    async fn revert_pending(&self, mark: &Mark, before: &Seen, after: &Seen) -> Result<(), StepError> {
+    /// (observed §6): they are dropped. What it did not set, somebody else did.
+    async fn revert_pending(
+        &self,
+        mark: &Mark,
+        before: &Seen,
+        after: &Seen,
+        own: impl Fn(&str) -> bool,
+    ) -> Result<(), StepError> {
         let Ok(config) = after.marked(mark, &self.subject()) else { return Ok(()) };
         let old = before.config.clone().unwrap_or_default();
-        let fresh = |key: &&String| !old.pending.contains_key(*key) && !old.pending_delete.contains(*key);
+        let fresh = |key: &&String| own(key) && !old.pending.contains_key(*key) && !old.pending_delete.contains(*key);
         let keys: BTreeSet<String> =
             config.pending.keys().chain(&config.pending_delete).filter(fresh).cloned().collect();
         if after.running || keys.is_empty() {
@@ -211,6 +217,12 @@ impl<R: Remote> StepRun<R> {
     pub(super) fn storage(&self) -> StorageName {
         self.step.storage.clone().unwrap_or_else(|| self.run.desired.template.storage.clone())
     }
+}
+
+/// Whether a `qm` command sets or deletes this key of a config.
+fn sets(args: &[String], key: &str) -> bool {
+    let deletes = |pair: &[String]| pair[0] == "--delete" && pair[1].split(',').any(|deleted| deleted == key);
+    args.iter().any(|word| word.strip_prefix("--") == Some(key)) || args.windows(2).any(deletes)
 }
 
 /// An id that something else has taken since the plan was made.

@@ -1,16 +1,19 @@
 //! One node during an apply: short requests with retries, its follower, its lock.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, sleep};
 
 use super::events::Events;
-use super::failure::StepError;
+use super::failure::{StepError, failure};
 use super::follower::{FollowHandle, PATIENCE, backoff};
 use super::lock::LockState;
+use super::read_back::TORN_READS;
 use crate::model::ids::{NodeName, OperationName};
-use crate::remote::{Answer, Operation, Probe, PutFile, Remote, RemoteError, RemoteErrorKind};
+use crate::pve::report::{self, NodeReport};
+use crate::remote::{Answer, ObserveAsk, Operation, Probe, PutFile, Remote, RemoteError, RemoteErrorKind};
 
 /// Short commands a node at once (design §6): with the lock's and the follower's session well below sshd's ten.
 const SHORT_COMMANDS: usize = 2;
@@ -55,6 +58,21 @@ impl<R: Remote> Node<R> {
 
     pub(super) async fn probe(&self, probe: &Probe) -> Result<Answer, RemoteError> {
         self.persist(|| self.remote.probe(&self.name, probe)).await
+    }
+
+    /// All that the node shows now. A read that a writer tore is made again.
+    pub(super) async fn report(&self, ask: &ObserveAsk) -> Result<NodeReport, StepError> {
+        let mut why = String::new();
+        for _ in 0..TORN_READS {
+            match report::parse(&ask.nonce, &self.persist(|| self.remote.observe(&self.name, ask)).await?) {
+                Ok(report) if report.torn.is_none() => return Ok(report),
+                Ok(_) => "its files changed while they were read".clone_into(&mut why),
+                Err(error) => why = error.to_string(),
+            }
+            sleep(Duration::from_millis(500)).await;
+        }
+        let summary = format!("what is on {} could not be read: {why}", self.name);
+        Err(failure("unreadable", summary, "run apply again").into())
     }
 
     /// Starts an operation, with the lock held. Its name makes a second attempt harmless: the folder is made once.

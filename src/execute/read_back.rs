@@ -17,7 +17,7 @@ use crate::pve::report::{Mount, ReportError, VmReport, parse_vm};
 use crate::remote::{Answer, Probe, Remote};
 
 /// A config that is written to just while it is read is read again, this often.
-const TORN_READS: u32 = 10;
+pub(super) const TORN_READS: u32 = 10;
 
 /// One VM as its node shows it.
 #[derive(Clone, Debug, PartialEq)]

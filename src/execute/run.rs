@@ -8,6 +8,7 @@ use tokio::sync::{OnceCell, watch};
 
 use super::events::Events;
 use super::interrupt::Interrupt;
+use super::meanwhile::Made;
 use super::node::Node;
 use super::options::ApplyOptions;
 use super::random::Random;
@@ -30,6 +31,8 @@ pub(super) struct Run<R> {
     pub(super) interrupt: watch::Receiver<Interrupt>,
     /// The image on the controller, fetched once for all nodes.
     pub(super) local_image: OnceCell<Result<std::path::PathBuf, String>>,
+    /// Looked for once, before the first clone.
+    pub(super) made_meanwhile: OnceCell<Made>,
     /// The plan breaks the masters' quorum, and somebody agreed to that.
     pub(super) may_break_quorum: bool,
     /// Machines that the plan waits for; only they are reported.
@@ -71,6 +74,7 @@ impl<R: Remote> Run<R> {
             random,
             interrupt,
             local_image: OnceCell::new(),
+            made_meanwhile: OnceCell::new(),
             may_break_quorum: plan
                 .hazards
                 .iter()

@@ -61,6 +61,9 @@ pub struct NodeFacts {
     pub searchdomain: Option<String>,
     /// Verified image files under `/var/lib/pvekube/images`, by digest, size in bytes.
     pub images: BTreeMap<ImageDigest, u64>,
+    /// Images of which a download, or what an interrupted one left, lies there as `.part`.
+    #[serde(default)]
+    pub image_parts: BTreeSet<ImageDigest>,
     /// Our snippet files (`pvekube-*`) on the snippet storage.
     pub snippets: BTreeSet<String>,
     /// Free bytes of the file system of `/var/lib/pvekube`.

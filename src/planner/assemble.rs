@@ -100,11 +100,12 @@ pub(crate) fn steps(survey: &Survey<'_>, decisions: &Decisions<'_>) -> Vec<crate
     }
     order.remove();
     for (found, _) in &decisions.doomed_templates {
-        let gone = template_steps::destroy_template(found, survey, &[], &mut order.graph);
-        leftovers::remove(survey, found, &[gone], &mut order.graph);
+        // The VM goes last: as long as it stands, the next run knows by its mark whose the file is.
+        let removed = leftovers::remove(survey, found, &mut order.graph);
+        template_steps::destroy_template(found, survey, removed.as_slice(), &mut order.graph);
     }
     for found in &decisions.left_images {
-        leftovers::remove(survey, found, &[], &mut order.graph);
+        leftovers::remove(survey, found, &mut order.graph);
     }
     order.graph.finish()
 }

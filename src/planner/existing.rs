@@ -209,9 +209,13 @@ fn present<'a>(survey: &Survey<'a>, machine: &Machine, found: &Found<'a>, report
     if !operations.is_empty() {
         return Fate::Attach(Attach { node, realm_id: found.realm_id, vmid: found.vmid(), operations });
     }
-    // What is seen is not unknown: a machine that is here is made anew even while other nodes are silent.
     let half_made = half_made(found).map(|why| (why, false));
     if let Some((why, requested)) = half_made.or_else(|| Some((replacement(survey, machine, found)?, true))) {
+        // It gets a new id, which must be free where we can't see, too; unless the manifest gives it the one that it has.
+        if !survey.blind.is_empty() && machine.vmid != Some(found.vmid()) {
+            unknown::hold_remake(survey, machine, report);
+            return Fate::Held;
+        }
         if checks::name_is_taken(survey, machine, report) {
             return Fate::Held;
         }

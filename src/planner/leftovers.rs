@@ -1,4 +1,5 @@
-//! Image files that a template of ours no longer needs: an earlier run was cut off after the conversion, or kept them.
+//! Image files that a template of ours no longer needs: an earlier run was cut off in the download or after the conversion, or
+//! kept them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,14 +13,21 @@ use super::steps::{Graph, Lane, estimate};
 use super::survey::{Found, Survey};
 use super::template_steps;
 
-/// The image that this template was made from, if its file still lies on the node and nothing there needs it.
-pub(crate) fn image<'f>(survey: &Survey<'_>, found: &'f Found<'_>) -> Option<&'f ImageDigest> {
+/// What still lies on the node of the image that this template was made from, and nothing there needs: the file, or what an
+/// interrupted download left of it.
+fn file(survey: &Survey<'_>, found: &Found<'_>) -> Option<String> {
     let facts = survey.site(found.node?)?.facts?;
-    let image = found.mark.image.as_ref().filter(|image| facts.images.contains_key(*image))?;
+    let image = found.mark.image.as_ref()?;
     // An apply of another cluster may be about to import the same file.
     let wanted = |verb: &str| matches!(verb, "fetch" | "create" | "import");
-    let in_use = facts.operations.iter().any(|operation| operation.live && wanted(&operation.verb));
-    (!survey.desired.template.keep_images && !in_use).then_some(image)
+    if facts.operations.iter().any(|operation| operation.live && wanted(&operation.verb)) {
+        return None;
+    }
+    let path = template_steps::image_path(image);
+    if !survey.desired.template.keep_images && facts.images.contains_key(image) {
+        return Some(path);
+    }
+    facts.image_parts.contains(image).then(|| format!("{path}.part"))
 }
 
 /// Image files that no template on their node was made from: nobody will ever need them again, but whose they are can't be
@@ -52,13 +60,13 @@ pub(crate) fn images<'a>(
     sources: &BTreeMap<NodeName, Source<'a>>,
     doomed: &[(Found<'a>, String)],
 ) -> Vec<Found<'a>> {
-    let mut seen: Vec<(&NodeName, ImageDigest)> = Vec::new();
+    let mut seen: Vec<(&NodeName, String)> = Vec::new();
     let mut left = Vec::new();
     for found in survey.templates.iter().filter(|_| survey.options.only.is_empty()) {
-        let (Some(node), Some(image)) = (found.node, image(survey, found)) else { continue };
+        let (Some(node), Some(file)) = (found.node, file(survey, found)) else { continue };
         let worked_on = sources.get(node).is_some_and(|source| !matches!(source.work, Work::Use));
         let goes = doomed.iter().any(|(other, _)| other.vmid() == found.vmid() && other.node == found.node);
-        let entry = (node, image.clone());
+        let entry = (node, file);
         if !worked_on && !goes && !seen.contains(&entry) {
             seen.push(entry);
             left.push(found.clone());
@@ -67,10 +75,9 @@ pub(crate) fn images<'a>(
     left
 }
 
-pub(crate) fn remove(survey: &Survey<'_>, found: &Found<'_>, needs: &[StepId], graph: &mut Graph) {
-    let (Some(node), Some(image)) = (found.node, image(survey, found)) else { return };
-    let lane =
-        Lane { node: node.clone(), subject: template_steps::target(survey), vmid: found.vmid(), disruption: None };
-    let remove = Action::RemoveImage { path: template_steps::image_path(image) };
-    graph.add(&lane, remove, needs, estimate::REMOVE);
+/// Gives the step that removes it, if there is anything to remove.
+pub(crate) fn remove(survey: &Survey<'_>, found: &Found<'_>, graph: &mut Graph) -> Option<StepId> {
+    let (node, path) = (found.node?.clone(), file(survey, found)?);
+    let lane = Lane { node, subject: template_steps::target(survey), vmid: found.vmid(), disruption: None };
+    Some(graph.add(&lane, Action::RemoveImage { path }, &[], estimate::REMOVE))
 }

@@ -71,7 +71,8 @@ impl<'a> Maker<'_, 'a> {
             mark: self.mark.clone(),
             set: settings::template(self.survey.desired, &self.mark),
         };
-        let mut ready = vec![graph.add(&lane, create, &before, estimate::CREATE)];
+        let created = graph.add(&lane, create, &before, estimate::CREATE);
+        let mut ready = vec![created];
         if !self.facts.images.contains_key(self.digest) {
             let fetch = Action::FetchImage {
                 url: spec.image_url.clone(),
@@ -79,7 +80,8 @@ impl<'a> Maker<'_, 'a> {
                 path: image_path(self.digest),
                 from_controller: spec.download == Download::Controller,
             };
-            ready.push(graph.add(&lane, fetch, &[], estimate::FETCH));
+            // Only then: the VM's mark tells the next run whose an interrupted download is.
+            ready.push(graph.add(&lane, fetch, &[created], estimate::FETCH));
         }
         let imported = graph.add(&lane, self.import(), &ready, estimate::IMPORT);
         let set = Action::Set {

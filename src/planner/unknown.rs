@@ -3,6 +3,7 @@
 
 use crate::model::desired::{Machine, Place};
 use crate::model::ids::{MachineName, NodeName, RealmId};
+use crate::model::observed::{Guest, Realm, Vm};
 
 use super::report::Report;
 use super::survey::Survey;
@@ -44,16 +45,30 @@ pub(crate) fn blind(survey: &Survey<'_>) -> Vec<Blind> {
             };
             reasons.push(Blind { about: id.to_string(), why, hint: QUORUM_HINT.to_owned() });
         }
-        for (vmid, guest) in &realm.guests {
-            let Some(vm) = guest.vm().filter(|vm| vm.config.is_none()) else { continue };
-            reasons.push(Blind {
-                about: format!("VM {vmid}"),
-                why: format!("the config of VM {vmid} on {} can't be read; it may be one of ours", vm.node),
-                hint: format!("look at /etc/pve/nodes/{}/qemu-server/{vmid}.conf, then plan again", vm.node),
-            });
-        }
+        reasons.extend(realm.guests.values().filter_map(Guest::vm).filter_map(|vm| faceless(survey, realm, vm)));
     }
     reasons
+}
+
+/// A VM of which nobody can tell whose it is.
+fn faceless(survey: &Survey<'_>, realm: &Realm, vm: &Vm) -> Option<Blind> {
+    let (vmid, node) = (vm.vmid, &vm.node);
+    let about = format!("VM {vmid}");
+    let Some(config) = &vm.config else {
+        let why = format!("the config of VM {vmid} on {node} can't be read; it may be one of ours");
+        let hint = format!("look at /etc/pve/nodes/{node}/qemu-server/{vmid}.conf, then plan again");
+        return Some(Blind { about, why, hint });
+    };
+    // In its first moments a clone is only a lock. Whether we are at it, only its node's operations tell.
+    let site = survey
+        .sites
+        .values()
+        .find(|site| site.pve_name == Some(node) && site.realm.is_some_and(|(_, of)| of == realm))?;
+    if config.only_lock() != Some("clone") || site.facts.is_some() {
+        return None;
+    }
+    let why = format!("VM {vmid} is being cloned on {node}, which did not answer; it may be one of ours");
+    Some(Blind { about, why, hint: bring_back(&site.target.name) })
 }
 
 pub(crate) fn bring_back(node: &NodeName) -> String {
@@ -62,10 +77,24 @@ pub(crate) fn bring_back(node: &NodeName) -> String {
 
 /// A wanted machine that was not found may exist where we are blind: not created.
 pub(crate) fn hold_create(survey: &Survey<'_>, machine: &Machine, report: &mut Report) {
+    hold(survey, machine, "may exist unseen, so not created", report);
+}
+
+/// A machine that is to be made anew gets a new VMID, which a guest may have where we are blind.
+pub(crate) fn hold_remake(survey: &Survey<'_>, machine: &Machine, report: &mut Report) {
+    hold(survey, machine, "not made anew, as its new VMID may be taken unseen", report);
+}
+
+fn hold(survey: &Survey<'_>, machine: &Machine, what: &str, report: &mut Report) {
     let why: Vec<&str> = survey.blind.iter().map(|blind| blind.why.as_str()).collect();
-    let message = format!("may exist unseen, so not created: {}", why.join("; "));
     let hint = survey.blind.first().map_or("", |blind| blind.hint.as_str());
-    report.unknown("existence-unknown", &machine.name, message, hint, machine.place.as_ref());
+    report.unknown(
+        "existence-unknown",
+        &machine.name,
+        format!("{what}: {}", why.join("; ")),
+        hint,
+        machine.place.as_ref(),
+    );
 }
 
 /// A machine on a silent node: its config is known, nothing can be done to it.

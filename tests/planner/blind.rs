@@ -1,8 +1,10 @@
 //! Unknown is not absent: what is held back is exactly what must be.
 
+use pvekube::model::desired::Desired;
 use pvekube::model::ids::*;
 use pvekube::model::observed::*;
 use pvekube::model::plan::*;
+use pvekube::model::vm_config::VmConfig;
 use pvekube::planner::{explain, node_loss};
 
 use super::build::*;
@@ -76,8 +78,35 @@ fn changes_of_what_is_seen_go_on_beside_a_silent_standalone_node() {
     observed.nodes.insert("pve2".into(), silent());
     desired.machines[0].onboot = false;
     assert_eq!(verbs(&plan(&desired, &observed), "k8s-worker-1"), ["set"]);
-    let replace = plan_with(&desired, &observed, |o| o.replace = ["k8s-worker-1".into()].into());
-    assert_eq!(verbs(&replace, "k8s-worker-1")[..3], ["shutdown", "destroy", "clone"]);
+    // The silent node may have a VM of the id that it would get; its own id is no question.
+    let replaced = |desired: &Desired| plan_with(desired, &observed, |o| o.replace = ["k8s-worker-1".into()].into());
+    let held = replaced(&desired);
+    assert_eq!(unknowns(&held, "existence-unknown"), ["k8s-worker-1"]);
+    assert!(held.steps.is_empty(), "{:?}", step_lines(&held));
+    desired.machines[0].vmid = Some(Vmid(101));
+    assert_eq!(verbs(&replaced(&desired), "k8s-worker-1")[..3], ["shutdown", "destroy", "clone"]);
+}
+
+/// In its first moments a clone is a config that is nothing but a lock. (58864: one on a node that did not answer was taken for
+/// anybody's, and the machine was made a second time.)
+#[test]
+fn a_clone_that_has_just_begun_on_a_silent_member_may_be_ours() {
+    let desired = with_machines(desired(2), 0, 2);
+    let mut observed = settled(&with_machines(super::build::desired(2), 0, 1), 2);
+    let lock = VmConfig { keys: [("lock".to_owned(), "clone".to_owned())].into(), ..VmConfig::default() };
+    let vm = Vm { vmid: Vmid(105), node: "pve2".into(), config: Some(lock), power: Power::Stopped };
+    realm(&mut observed, "pve2").guests.insert(Vmid(105), Guest::Vm(Box::new(vm)));
+    assert_eq!(
+        lines(&plan(&desired, &observed)),
+        ["create k8s-worker-2 pve1 100"],
+        "its node says that it is not ours"
+    );
+    observed.nodes.insert("pve2".into(), silent());
+    let held = plan(&desired, &observed);
+    assert!(held.steps.is_empty(), "{:?}", step_lines(&held));
+    assert_eq!(unknowns(&held, "existence-unknown"), ["k8s-worker-2"]);
+    let check = held.checks.iter().find(|check| check.id == "existence-unknown").unwrap();
+    assert!(check.message.contains("VM 105 is being cloned on pve2, which did not answer"), "{}", check.message);
 }
 
 #[test]

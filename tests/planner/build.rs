@@ -199,6 +199,7 @@ pub fn answered(name: &str, realm: &RealmId) -> NodeState {
         nameservers: vec!["10.0.0.1".into()],
         searchdomain: Some("lan".into()),
         images: BTreeMap::new(),
+        image_parts: BTreeSet::new(),
         snippets: BTreeSet::new(),
         image_space_bytes: Some(50 * GIB),
         operations: Vec::new(),

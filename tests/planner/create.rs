@@ -27,7 +27,7 @@ fn steps_of_a_template_and_a_machine() {
         step_lines(&plan),
         [
             "1 create template pve1 9000",
-            "2 fetch template pve1 9000",
+            "2 fetch template pve1 9000 after 1",
             "3 import template pve1 9000 after 1,2",
             "4 set template pve1 9000 after 3",
             "5 resize template pve1 9000 after 4",

@@ -38,6 +38,7 @@ pub fn facts() -> NodeFacts {
         nameservers: Vec::new(),
         searchdomain: None,
         images: BTreeMap::new(),
+        image_parts: BTreeSet::new(),
         snippets: BTreeSet::new(),
         image_space_bytes: None,
         operations: Vec::new(),

@@ -44,6 +44,7 @@ pub(super) fn observed() -> Observed {
         nameservers: vec![],
         searchdomain: None,
         images: BTreeMap::new(),
+        image_parts: BTreeSet::new(),
         snippets: BTreeSet::new(),
         image_space_bytes: None,
         operations: vec![],

@@ -81,6 +81,7 @@ fn facts(realm: &RealmId, pve_name: &PveName, report: &NodeReport) -> NodeFacts 
         nameservers: report.nameservers.clone(),
         searchdomain: report.searchdomain.clone(),
         images: report.images.clone(),
+        image_parts: report.image_parts.clone(),
         snippets: report.snippets.clone(),
         image_space_bytes: report.image_space_bytes,
         operations: report.operations.clone(),

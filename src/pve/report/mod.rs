@@ -99,6 +99,7 @@ pub struct NodeReport {
     pub running: BTreeSet<Vmid>,
     pub bridges: BTreeSet<BridgeName>,
     pub images: BTreeMap<ImageDigest, u64>,
+    pub image_parts: BTreeSet<ImageDigest>,
     pub image_space_bytes: Option<u64>,
     pub snippets: BTreeSet<String>,
     pub missing_programs: BTreeSet<String>,

@@ -42,6 +42,7 @@ pub(super) fn node(sections: &[Section<'_>]) -> Result<NodeReport, ReportError> 
         running: running(sections),
         bridges: lines(sections, "bridges").into_iter().map(BridgeName::new).collect(),
         images: images(&lines(sections, "images")),
+        image_parts: image_parts(&lines(sections, "images")),
         image_space_bytes: space(&lines(sections, "space")),
         snippets: lines(sections, "snippets").into_iter().collect(),
         missing_programs: lines(sections, "missing").into_iter().collect(),
@@ -236,6 +237,10 @@ fn images(lines: &[String]) -> BTreeMap<ImageDigest, u64> {
             Some((stem.parse().ok()?, size.parse().ok()?))
         })
         .collect()
+}
+
+fn image_parts(lines: &[String]) -> BTreeSet<ImageDigest> {
+    lines.iter().filter_map(|line| line.split_once(' ')?.1.strip_suffix(".img.part")?.parse().ok()).collect()
 }
 
 fn space(lines: &[String]) -> Option<u64> {

@@ -1,4 +1,5 @@
-//! `qm destroy` (Qemu.pm `destroy_vm`; contract §7): the config stays as `lock: destroyed` until the volumes are gone.
+//! `qm destroy` (Qemu.pm, QemuServer.pm `destroy_vm`; contract §7): the volumes go first, under the config as it was; then
+//! nothing but `lock: destroyed` stands in its place until everything that refers to the VM is gone, too.
 
 use super::super::super::flock::Mode;
 use super::super::call::{Call, Die, Run};
@@ -7,6 +8,7 @@ use super::super::drives;
 use super::super::storage::{self, VolumeId};
 use super::super::worker::{Task, fork_worker};
 use super::{Values, flag, ha_managed, pools, vmid_of};
+use crate::pve::conf::ConfFile;
 
 pub async fn destroy(call: &Call<'_>, values: &Values) -> Run<Task> {
     let vmid = vmid_of(values);
@@ -50,7 +52,7 @@ fn assert_no_linked_clones(call: &Call<'_>, config: &Config) -> Run<()> {
 async fn run(call: &Call<'_>, values: &Values) -> Run<()> {
     let vmid = vmid_of(values);
     let _held = call.lock_vm(vmid, Mode::Exclusive, 10.0).await?;
-    let mut config = load(call, vmid)?;
+    let config = load(call, vmid)?;
     if !flag(values, "skiplock") {
         assert_destroyable(&config)?;
     }
@@ -60,8 +62,6 @@ async fn run(call: &Call<'_>, values: &Values) -> Run<()> {
         let listed = section.keys.get("vmstate").and_then(|text| VolumeId::parse(text));
         volumes.extend(listed);
     }
-    config.set("lock", "destroyed");
-    store(call, &mut config)?;
     for volume in volumes.iter().filter(|volume| volume.owner() == Some(vmid)) {
         if let Err(Die::Text { text, .. }) = storage::free(call, volume).await {
             call.warn(format!("Could not remove disk '{volume}', check manually: {text}"))?;
@@ -70,6 +70,11 @@ async fn run(call: &Call<'_>, values: &Values) -> Run<()> {
     if flag(values, "destroy-unreferenced-disks") {
         remove_strays(call, vmid).await?;
     }
+    let mut stub = Config { vmid, file: ConfFile::default(), digest: String::new() };
+    stub.set("lock", "destroyed");
+    store(call, &mut stub)?;
+    // Permissions, firewall, replication, backup jobs.
+    call.node.work(0.2).await;
     if flag(values, "purge") {
         call.say(format!("purging VM {vmid} from related configurations.."))?;
         purge_ha(call, vmid)?;
