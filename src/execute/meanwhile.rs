@@ -2,6 +2,7 @@
 //! another id than the plan gives it here: so before the first clone all nodes are looked at once more, under the locks.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -64,8 +65,8 @@ impl<R: Remote> Run<R> {
         let ask =
             ObserveAsk { nonce: self.random.hex(16), cluster: Some(self.cluster.clone()), ..ObserveAsk::default() };
         let mut looks = JoinSet::new();
-        for node in self.nodes.values().cloned() {
-            let ask = ask.clone();
+        for node in self.nodes.values() {
+            let (node, ask) = (Arc::clone(node), ask.clone());
             looks.spawn(async move { (node.name().clone(), node.report(&ask).await) });
         }
         let mut answers = BTreeMap::new();
