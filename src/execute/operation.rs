@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep};
 use super::failure::{StepError, failure, last_lines, unreachable};
 use super::follower::News;
 use super::interrupt::{Interrupt, reached};
-use super::progress::{copied, percent};
+use super::progress::{copied, percent, without_clock};
 use super::run::StepRun;
 use crate::model::ids::OperationName;
 use crate::model::outcome::Failure;
@@ -155,7 +155,10 @@ impl<R: Remote> StepRun<R> {
     fn tell_progress(&self, verb: &str, line: &str) {
         let line = log_tail(line.as_bytes()).pop().unwrap_or_default();
         if verb == "bake" {
-            self.progress(format!("baking: {}", line.trim().chars().take(BAKE_WIDTH).collect::<String>()), None);
+            self.progress(
+                format!("baking: {}", without_clock(&line).chars().take(BAKE_WIDTH).collect::<String>()),
+                None,
+            );
             return;
         }
         let text = match (copied(&line), doing(verb)) {

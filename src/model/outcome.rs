@@ -20,7 +20,7 @@ pub struct Event {
 #[serde(rename_all = "snake_case")]
 pub enum EventKind {
     Started,
-    /// A step's own words: `cloning 54 %`, `booting: agent not up yet`. Percent where it has one (0–100).
+    /// A step's own words: `cloning, 1.6 of 3.0 GiB`, `booting: agent not up yet`. Percent beside them where it has one (0–100).
     Progress {
         text: String,
         percent: Option<f32>,

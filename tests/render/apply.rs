@@ -39,7 +39,7 @@ fn story() -> Vec<Event> {
         event(0.7, 5, waits("waits for template 9000")),
         event(0.7, 10, waits("waits for template 9000")),
         event(0.7, 20, waits("waits for template 9001")),
-        event(5.0, 0, words("downloading 40 %", Some(40.0))),
+        event(5.0, 0, words("downloading the image", Some(40.0))),
         event(9.0, 0, EventKind::Done),
     ];
     for step in 1..5 {
@@ -49,11 +49,11 @@ fn story() -> Vec<Event> {
     events.extend([
         event(14.0, 5, EventKind::Started),
         event(14.0, 10, waits("waits for pve1:local-lvm")),
-        event(20.0, 5, words("cloning 54 %   21.6 of 40.0 GiB", Some(54.0))),
+        event(20.0, 5, words("cloning, 21.6 of 40.0 GiB", Some(54.0))),
         event(21.0, 15, EventKind::Failed { summary: "the image's digest is wrong".to_owned() }),
         event(21.0, 16, EventKind::Skipped { because: StepId(15) }),
         event(21.0, 20, EventKind::Skipped { because: StepId(15) }),
-        event(22.0, 25, words("downloading 80 %", Some(80.0))),
+        event(22.0, 25, words("downloading the image", Some(80.0))),
     ]);
     events
 }
@@ -221,6 +221,23 @@ fn interrupted(plan: &Plan) -> Outcome {
 }
 
 #[test]
+fn a_console_is_one_stage_in_a_log() {
+    let plan = first_plan();
+    let mut progress = Progress::new(&plan);
+    let said = ["configuring", "baking: starting", "baking: Linux version 5.15", "baking: [  OK  ] Started sshd"];
+    let events = std::iter::once(event(1.0, 3, EventKind::Started))
+        .chain(said.iter().map(|text| event(2.0, 3, words(text, None))))
+        .chain([event(3.0, 3, EventKind::Done)]);
+    let mut lines = Vec::new();
+    for event in events {
+        lines.extend(progress.line(&event).map(|line| line.to_text(false)));
+        progress.take(&event);
+    }
+    let stages: Vec<&str> = lines.iter().filter_map(|line| line.trim_end().split("9000: ").nth(1)).collect();
+    assert_eq!(stages, ["baking", "configuring", "baking: starting", "✔ baked (2 s)"]);
+}
+
+#[test]
 fn reports_tell_what_came_of_it() {
     let plan = first_plan();
     for (name, outcome) in [("done", done(&plan)), ("failed", failed(&plan)), ("interrupted", interrupted(&plan))] {
@@ -238,6 +255,14 @@ fn a_timeline_is_well_formed_and_shows_every_step_that_ran() {
         let picture = pvekube::render::timeline::svg(&plan, &outcome);
         let ran = outcome.steps.values().filter(|report| report.started_s.is_some()).count();
         assert_eq!(picture.matches("<title>").count(), ran, "{name}");
+        // Each colour that a bar has is explained once.
+        let bars = picture.lines().filter(|line| line.contains("<title>"));
+        let colors: std::collections::BTreeSet<&str> = bars.filter_map(|line| line.split('"').nth(11)).collect();
+        for color in &colors {
+            let explained = picture.matches(&format!("height=\"10\" rx=\"2\" fill=\"{color}\"")).count();
+            assert_eq!(explained, 1, "{name}: {color}");
+        }
+        assert_eq!(colors.is_empty(), ran == 0, "{name}");
         let script = "import sys, xml.etree.ElementTree as e; e.fromstring(sys.argv[1])";
         let read = std::process::Command::new("python3").args(["-c", script, &picture]).status().unwrap();
         assert!(read.success(), "{name} is no XML");

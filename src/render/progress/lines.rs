@@ -7,7 +7,7 @@ use crate::render::line::{Line, Tone};
 use crate::render::values::{clock, duration};
 
 impl Progress {
-    /// The line for an event, or nothing: percents and repeated words are left out. Call it before [`Progress::take`].
+    /// The line for an event, or nothing: one a stage, without percents. Call it before [`Progress::take`].
     pub fn line(&self, event: &Event) -> Option<Line> {
         let start = Line::new().tone(Tone::Dim, format!("[{:>5}] ", clock(event.at_s)));
         let subject =
@@ -28,7 +28,7 @@ impl Progress {
         match &event.what {
             EventKind::Started => (step.is_long() && !step.tells_itself).then(|| start.text(step.verb)),
             EventKind::Progress { text, percent } => {
-                let news = step.is_long() && percent.is_none() && text != step.words();
+                let news = step.is_long() && percent.is_none() && stage(text) != stage(&step.words());
                 news.then(|| start.text(text))
             }
             EventKind::Waiting { .. } => None,
@@ -67,4 +67,9 @@ impl Progress {
         let name = cause.map_or("a step", |cause| cause.name.as_str());
         (!known && name != row.name).then(|| format!("skipped: {name} failed"))
     }
+}
+
+/// A step's words without what follows a colon: a baking template says every line of its console.
+fn stage(words: &str) -> &str {
+    words.split_once(": ").map_or(words, |(stage, _)| stage)
 }

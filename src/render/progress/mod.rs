@@ -189,15 +189,17 @@ impl Progress {
 }
 
 impl StepState {
-    /// Its own words, or what is being done.
-    fn words(&self) -> &str {
-        match &self.phase {
-            Phase::Running { text: Some(text), .. } => text,
-            Phase::Running { text: None, .. }
-            | Phase::Waiting(_)
-            | Phase::Done { .. }
-            | Phase::Failed { .. }
-            | Phase::Skipped { .. } => self.verb,
+    /// Its own words, or what is being done; with the percentage, where there is one: `cloning 54 %, 1.6 of 3.0 GiB`.
+    fn words(&self) -> String {
+        let (text, percent) = match &self.phase {
+            Phase::Running { text, percent } => (text.as_deref(), *percent),
+            Phase::Waiting(_) | Phase::Done { .. } | Phase::Failed { .. } | Phase::Skipped { .. } => (None, None),
+        };
+        let text = text.unwrap_or(self.verb);
+        match (percent, text.split_once(", ")) {
+            (None, _) => text.to_owned(),
+            (Some(percent), Some((what, more))) => format!("{what} {:.0} %, {more}", percent.floor()),
+            (Some(percent), None) => format!("{text} {:.0} %", percent.floor()),
         }
     }
 
