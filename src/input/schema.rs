@@ -46,11 +46,20 @@ pub fn paragraph(doc: &str) -> String {
 }
 
 pub fn config() -> Value {
-    titled("pvekube config.yaml", Config::schema())
+    let mut schema = Config::schema();
+    schema["properties"]["proxmox_nodes"]["minItems"] = json!(1);
+    titled("pvekube config.yaml", schema)
 }
 
 pub fn manifest() -> Value {
-    titled("pvekube cluster.yaml", Manifest::schema())
+    let mut schema = Manifest::schema();
+    for pool in ["/properties/masters", "/properties/workers", "/properties/pools/additionalProperties"] {
+        if let Some(pool) = schema.pointer_mut(pool) {
+            pool["oneOf"] = json!([{"required": ["count"]}, {"required": ["numbers"]}]);
+            pool["properties"]["numbers"]["uniqueItems"] = json!(true);
+        }
+    }
+    titled("pvekube cluster.yaml", schema)
 }
 
 fn titled(title: &str, schema: Value) -> Value {

@@ -84,7 +84,8 @@ impl Read for Unavailable {
         if let Kind::Scalar { text, .. } = &node.kind
             && let Some(percent) = text.trim().strip_suffix('%')
         {
-            let percent = percent.parse::<u32>().ok().filter(|percent| (1..=100).contains(percent));
+            let digits = !percent.starts_with(['0', '+']);
+            let percent = percent.parse::<u32>().ok().filter(|percent| digits && (1..=100).contains(percent));
             if percent.is_none() {
                 let message = format!("`{}` is no percentage from 1% to 100%", shown(text));
                 let problem = Problem::new(ProblemId::OutOfRange, walk.span(node), message);
@@ -168,6 +169,6 @@ impl Word for VmidRange {
     }
 
     fn constraints() -> Value {
-        json!({"pattern": "^[1-9][0-9]{2,8}-[1-9][0-9]{2,8}$"})
+        json!({"pattern": "^\\s*[1-9][0-9]{2,8}\\s*-\\s*[1-9][0-9]{2,8}\\s*$"})
     }
 }

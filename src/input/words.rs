@@ -57,13 +57,20 @@ pub fn is_label(text: &str) -> bool {
         && !text.ends_with('-')
 }
 
+/// As `is_dns_name`, for the schema.
+macro_rules! dns_name {
+    () => {
+        "[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(\\.[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*"
+    };
+}
+
 fn is_dns_name(text: &str) -> bool {
     text.len() <= 253 && text.split('.').all(|label| is_label(&label.to_ascii_lowercase()))
 }
 
 word!(
     /// The Kubernetes cluster's name.
-    ClusterLabel, "k8s", "^[a-z0-9]([a-z0-9-]*[a-z0-9])?$",
+    ClusterLabel, "k8s", "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$",
     |text| need(
         is_label(text),
         || match text.len() {
@@ -76,7 +83,7 @@ word!(
 
 word!(
     /// A host as ssh takes it: a name, an address, an alias of ssh_config.
-    Host, "pve1.lan", "", check_host
+    Host, "pve1.lan", "^([A-Za-z0-9_][A-Za-z0-9._-]*|[0-9A-Fa-f:.]+)$", check_host
 );
 
 fn check_host(text: &str) -> Result<(), Bad> {
@@ -115,7 +122,7 @@ fn check_host(text: &str) -> Result<(), Bad> {
 
 word!(
     /// A node's display name.
-    NodeWord, "pve1", "", |text| need(
+    NodeWord, "pve1", "^[A-Za-z0-9._:][A-Za-z0-9._:-]{0,63}$", |text| need(
         text.len() <= 64
             && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b':'))
             && !text.starts_with('-'),
@@ -126,7 +133,7 @@ word!(
 
 word!(
     /// A free name: of a zone, of a size.
-    Label, "rack-a", "", |text| need(
+    Label, "rack-a", "^[A-Za-z0-9._-]{1,64}$", |text| need(
         text.len() <= 64 && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_')),
         || format!("`{}` can't be a name here", shown(text)),
         "take letters, digits, `.`, `-` and `_`",
@@ -151,7 +158,7 @@ word!(
 
 word!(
     /// A VM's name in PVE, `dns-name`.
-    VmName, "ubuntu-2204-cloud-template", "", |text| need(
+    VmName, "ubuntu-2204-cloud-template", concat!("^", dns_name!(), "$"), |text| need(
         is_dns_name(text),
         || format!("`{}` is no name that Proxmox takes", shown(text)),
         "take letters, digits, inner hyphens and dots: a DNS name",
@@ -160,7 +167,7 @@ word!(
 
 word!(
     /// A URL that is fetched.
-    Url, "https://cloud-images.ubuntu.com/jammy/current/jammy-server-cloudimg-amd64.img", "^https?://", check_url
+    Url, "https://cloud-images.ubuntu.com/jammy/current/jammy-server-cloudimg-amd64.img", "^https?://[^/@]+/[^\\s\\\\\"']+$", check_url
 );
 
 fn check_url(text: &str) -> Result<(), Bad> {
@@ -201,7 +208,7 @@ word!(
 
 word!(
     /// A machine type, as `qm set --machine` takes it; `i440fx` is PVE's default.
-    MachineType, "q35", "^(i440fx|q35|pc|pc-(i440fx|q35)-[0-9][0-9.]*(\\+pve[0-9]+)?)$", |text| need(
+    MachineType, "q35", "^(i440fx|q35|pc|pc-(i440fx|q35)-[0-9][A-Za-z0-9.+]*)$", |text| need(
         matches!(text, "i440fx" | "q35" | "pc")
             || ["pc-i440fx-", "pc-q35-"].iter().any(|prefix| {
                 text.strip_prefix(prefix).is_some_and(|version| {
@@ -216,7 +223,7 @@ word!(
 
 word!(
     /// A DNS search domain.
-    Domain, "lan", "", |text| need(
+    Domain, "lan", concat!("^", dns_name!(), "( ", dns_name!(), ")*$"), |text| need(
         text.split(' ').all(is_dns_name),
         || format!("`{}` is no DNS domain", shown(text)),
         "write a domain such as `lan` or `k8s.example.org`; several are separated by a space",
@@ -235,7 +242,7 @@ word!(
 
 word!(
     /// PVE's `startup`: order and delays.
-    Startup, "order=2,up=30", "^(order=)?[0-9]+(,up=[0-9]+)?(,down=[0-9]+)?$", |text| need(
+    Startup, "order=2,up=30", "^((order|up|down)=)?[0-9]{1,6}(,((order|up|down)=)?[0-9]{1,6})*$", |text| need(
         text.split(',').all(|part| {
             let (key, number) = part.split_once('=').unwrap_or(("order", part));
             matches!(key, "order" | "up" | "down") && !number.is_empty() && number.len() <= 6
@@ -248,7 +255,7 @@ word!(
 
 word!(
     /// A package's name for the guest's package manager.
-    Package, "containerd", "", |text| need(
+    Package, "containerd", "^[A-Za-z0-9][A-Za-z0-9+.:=~_*-]*$", |text| need(
         text.starts_with(|c: char| c.is_ascii_alphanumeric())
             && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-.:=~_*".contains(&b)),
         || format!("`{}` is no package name", shown(text)),
@@ -309,6 +316,10 @@ impl Word for StorageName {
         )?;
         Ok(Self::new(text))
     }
+
+    fn constraints() -> Value {
+        json!({"pattern": "^[A-Za-z][A-Za-z0-9._-]{0,98}[A-Za-z0-9]$"})
+    }
 }
 
 impl Word for BridgeName {
@@ -324,6 +335,10 @@ impl Word for BridgeName {
         )?;
         Ok(Self::new(text))
     }
+
+    fn constraints() -> Value {
+        json!({"pattern": "^[A-Za-z][A-Za-z0-9._-]{0,14}$"})
+    }
 }
 
 impl Word for PoolName {
@@ -338,6 +353,10 @@ impl Word for PoolName {
         )?;
         Ok(Self::new(text))
     }
+
+    fn constraints() -> Value {
+        json!({"pattern": "^[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+){0,2}$"})
+    }
 }
 
 impl Word for ImageDigest {
@@ -346,6 +365,10 @@ impl Word for ImageDigest {
         text.parse().map_err(|error: String| {
             Bad::value(error, "write `sha256-` and the 64 hex digits of the image's line in SHA256SUMS")
         })
+    }
+
+    fn constraints() -> Value {
+        json!({"pattern": "^[Ss][Hh][Aa](256[:-][0-9A-Fa-f]{64}|512[:-][0-9A-Fa-f]{128})$"})
     }
 }
 
@@ -362,3 +385,6 @@ impl Word for IpAddr {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;
