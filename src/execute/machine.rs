@@ -1,12 +1,14 @@
 //! Steps of a machine's life: clone, set, resize, start, shut down.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use super::destroy::half_created;
 use super::failure::{StepError, failure};
 use super::mutate::{Change, taken};
+use super::operation::Ended;
 use super::read_back::Seen;
 use super::run::StepRun;
 use super::verify;
@@ -18,6 +20,9 @@ use crate::model::vm_config::VmConfig;
 use crate::pve::commands;
 use crate::pve::property::{Drive, first_boot_disk};
 use crate::remote::{Remote, Work};
+
+/// Looks for a clone on the node that it was moved to, a second apart.
+const ARRIVAL_LOOKS: u32 = 10;
 
 /// Parameters of `Action::Clone`.
 pub(super) struct Clone<'a> {
@@ -57,7 +62,7 @@ impl<R: Remote> StepRun<R> {
                 clone.storage,
             );
             let ended = self.operate("clone", Work::Qm { args }, Vec::new()).await?;
-            let after = self.read_back().await?;
+            let after = self.arrived(clone, &ended).await?;
             if is_whole_clone(&after, clone.mark) {
                 self.settle(&ended).await;
                 self.reached(Stage::Stopped);
@@ -82,6 +87,20 @@ impl<R: Remote> StepRun<R> {
             }
             attempt += 1;
         }
+    }
+
+    /// The clone where it is to live. One for another node is moved there at its end, which that node may see a moment after
+    /// the one that did it.
+    async fn arrived(&self, clone: &Clone<'_>, ended: &Ended) -> Result<Seen, StepError> {
+        let mut after = self.read_back().await?;
+        for _ in 0..ARRIVAL_LOOKS {
+            if clone.target.is_none() || ended.exit != Some(0) || is_whole_clone(&after, clone.mark) {
+                break;
+            }
+            sleep(Duration::from_secs(1)).await;
+            after = self.read_back().await?;
+        }
+        Ok(after)
     }
 
     pub(super) async fn set_step(

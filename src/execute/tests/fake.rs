@@ -68,6 +68,8 @@ pub(super) struct State {
     /// Follower sessions end after this many seconds.
     pub(super) followers_last_s: Option<u64>,
     pub(super) most_at_once: usize,
+    /// So many reads of a VM, once it is whole, still show it on another node.
+    pub(super) arrives_late: BTreeMap<u32, u32>,
 }
 
 #[derive(Clone, Debug)]
@@ -301,8 +303,16 @@ impl Remote for Fake {
             Probe::Vm { vmid } => {
                 let mut writer = Writer::new(NONCE);
                 writer.section(&["local"], b"link 755 nodes/x\n");
+                let late = match state.arrives_late.get_mut(&vmid.0) {
+                    Some(reads) if *reads > 0 && state.vms.contains_key(&vmid.0) => {
+                        *reads -= 1;
+                        true
+                    }
+                    Some(_) | None => false,
+                };
                 let vm = state.vms.get(&vmid.0);
-                let path = format!("{node}/qemu-server/{vmid}.conf");
+                let folder = if late { "elsewhere" } else { node.as_str() };
+                let path = format!("{folder}/qemu-server/{vmid}.conf");
                 writer.configs(&vm.map(|vm| (path, conf::print(&vm.config))).into_iter().collect::<Vec<_>>());
                 let running = vm.is_some_and(|vm| vm.started.is_some());
                 writer.lines(&["pids"], running.then(|| format!("{vmid} 77")));

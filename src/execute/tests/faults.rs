@@ -86,6 +86,17 @@ async fn a_config_that_moves_between_read_and_set_is_read_again() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_clone_for_another_node_may_arrive_there_late() {
+    let fake = Fake::new();
+    fake.with(|state| state.arrives_late.insert(101, 3));
+    let mut plan = machines([101]);
+    let Action::Clone { target, .. } = &mut plan.steps[0].action else { panic!() };
+    *target = Some("pve2".into());
+    let applied = run(&fake, &plan).await;
+    assert!(applied.outcome.is_success(), "{:#?}", applied.outcome);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_clone_that_was_killed_leaves_nothing_behind() {
     let fake = Fake::new();
     fake.trouble("clone", 101, Trouble::Lost);
