@@ -28,7 +28,7 @@ pub struct Status {
     /// How it is printed
     #[arg(long, value_enum, default_value_t = StatusFormat::Text)]
     pub format: StatusFormat,
-    /// Look again every few seconds until interrupted
+    /// Look again every few seconds until interrupted, and print it when something has changed
     #[arg(long)]
     pub watch: bool,
     /// Where the machines' host keys are kept [default: ~/.local/state/pvekube/CLUSTER/known_hosts]

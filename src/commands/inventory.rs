@@ -55,7 +55,10 @@ async fn print(ui: &Ui, session: &Session, args: &Args) -> Result<Exit, Stop> {
     ui.fault(&Fault::new(
         "no-address",
         format!("not in the inventory, because no address is known: {}", missing.join(", ")),
-        "see why: pvekube status",
+        match args.observed {
+            Some(_) => "an observation knows static addresses only; ask the nodes: pvekube inventory",
+            None => "see why: pvekube status",
+        },
     ));
     Ok(Exit::Failure)
 }

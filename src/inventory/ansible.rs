@@ -44,8 +44,10 @@ fn all_hosts(out: &mut String, inventory: &Inventory) {
             let _ = writeln!(out, "      {key}: {}", quoted(value));
         };
         variable("ansible_host", &address.to_string());
-        variable("ip", &address.to_string());
-        variable("access_ip", &address.to_string());
+        // Kubespray's own names: what its services bind to, and what others reach them at.
+        let (ip, access_ip) = if address.is_ipv4() { ("ip", "access_ip") } else { ("ip6", "access_ip6") };
+        variable(ip, &address.to_string());
+        variable(access_ip, &address.to_string());
         variable("ansible_user", &host.user);
         if let Some(identity) = &host.identity {
             variable("ansible_ssh_private_key_file", &identity.to_string_lossy());

@@ -16,9 +16,10 @@ use super::values::count;
 use crate::model::desired::Machine;
 use crate::model::ids::{MachineName, NodeName, Vmid};
 use crate::model::mark::MarkSubject;
-use crate::model::observed::{Observed, Power, Upstream};
+use crate::model::observed::{Observed, Power, Upstream, Vm};
 use crate::model::outcome::{MachineReport, Stage};
 use crate::model::plan::{Change, ChangeAction, Check, Plan, Target, Verdict};
+use crate::pve::property::Properties;
 
 /// One machine, for every format.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -41,6 +42,8 @@ pub struct StatusRow {
     pub image: Option<String>,
     /// Another image than upstream has now; none when either is unknown.
     pub image_outdated: Option<bool>,
+    /// Seconds since its template was made, as PVE noted it; none when its config can't be read.
+    pub template_age_s: Option<i64>,
     /// What the next apply would do to it.
     pub drift: Option<String>,
     /// The check that keeps anything from being planned for it. Neither: it is as the manifest asks.
@@ -85,9 +88,18 @@ fn seen(machine: &Machine, plan: &Plan, observed: &Observed, report: &MachineRep
         off_wanted: !machine.power,
         image_outdated: image.as_ref().zip(upstream).map(|(image, upstream)| image != upstream),
         image: image.map(|digest| digest.hex().chars().take(12).collect()),
+        template_age_s: found
+            .and_then(|(_, _, vm, _)| template_made(vm))
+            .map(|made| observed.taken_at.saturating_sub(made).max(0)),
         drift: change_of(machine, plan).and_then(drift),
         held: held(machine, plan),
     }
+}
+
+/// When the template was made, in Unix seconds: a clone keeps its `meta` (observed §6).
+fn template_made(vm: &Vm) -> Option<i64> {
+    let meta = Properties::parse(vm.config.as_ref()?.get("meta")?, None).ok()?;
+    meta.get("ctime")?.parse().ok()
 }
 
 /// Nothing with its mark was found: to be created, held back because it may exist unseen, or in the way of a check.
@@ -107,6 +119,7 @@ fn unseen(machine: &Machine, plan: &Plan) -> StatusRow {
         off_wanted: !machine.power,
         image: None,
         image_outdated: None,
+        template_age_s: None,
         drift: change_of(machine, plan).and_then(drift),
         held: held(machine, plan),
     }
@@ -146,7 +159,7 @@ pub fn all_ready(rows: &[StatusRow]) -> bool {
     rows.iter().all(StatusRow::is_settled)
 }
 
-/// A table; `wide` adds power, image, and every address.
+/// A table; `wide` adds power, image with the age of the template made from it, and every address.
 pub fn status_text(rows: &[StatusRow], extra: &[ExtraRow], wide: bool, look: Look) -> String {
     let mut table = Table::new();
     let mut titles = vec!["MACHINE", "NODE", "VMID", "ADDRESS", "STATE"];
@@ -190,11 +203,23 @@ fn cells(row: &StatusRow, wide: bool) -> Vec<Line> {
         Line::new().tone(tone, state),
     ];
     if wide {
+        let older = (row.image_outdated == Some(true)).then(|| "older".to_owned());
+        let notes: Vec<String> = older.into_iter().chain(row.template_age_s.map(age)).collect();
+        let notes = if notes.is_empty() { String::new() } else { format!(" ({})", notes.join(", ")) };
+        let tone = if row.image_outdated == Some(true) { Tone::Warn } else { Tone::Dim };
         let image = row.image.clone().unwrap_or_else(|| "-".to_owned());
-        let note = if row.image_outdated == Some(true) { " (older)" } else { "" };
-        cells.extend([Line::new().text(power_text(row.power)), Line::new().text(image).tone(Tone::Warn, note)]);
+        cells.extend([Line::new().text(power_text(row.power)), Line::new().text(image).tone(tone, notes)]);
     }
     cells
+}
+
+/// In the largest unit that it fills.
+fn age(seconds: i64) -> String {
+    match seconds {
+        ..3_600 => format!("{} min", seconds / 60),
+        3_600..86_400 => format!("{} h", seconds / 3_600),
+        86_400.. => format!("{} d", seconds / 86_400),
+    }
 }
 
 fn power_text(power: Power) -> &'static str {

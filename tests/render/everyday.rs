@@ -43,6 +43,9 @@ fn status_tells_readiness_and_drift() {
     wanted.machines[5].power = false;
     let mut seen = seen();
     stop(&mut seen, "pve3", 106);
+    // A clone keeps its template's: made three days before this observation.
+    let made = seen.taken_at - 3 * 86_400;
+    config_mut(&mut seen, 102).keys.insert("meta".into(), format!("creation-qemu=10.2.2,ctime={made}"));
     // Its Notes were edited: nothing with its mark is found, and a check says so.
     config_mut(&mut seen, 103).description.clear();
     let plan = plan(&wanted, &seen);
