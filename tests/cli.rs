@@ -7,6 +7,10 @@ mod desk;
 use std::fs;
 use std::process::{Command, Stdio};
 
+use pvekube::model::plan::{Action, Setting};
+use pvekube::render::digest::plan_digest;
+use pvekube::render::saved::SavedPlan;
+
 use desk::{Desk, ONE, PVEKUBE, Said, said};
 
 #[test]
@@ -121,6 +125,23 @@ fn a_change_of_mind_before_the_first_apply() {
 }
 
 /// Docs promise it: cancelled 1, not ready 1, interrupted 130.
+/// Whoever can write the file can also write a digest that fits. So the digest is not what keeps a plan to its files.
+#[test]
+fn a_plan_that_was_forged_with_its_digest_is_refused() {
+    let desk = Desk::new(ONE);
+    desk.run("plan --sandbox --out plan.json").exits(0);
+    let mut saved = SavedPlan::from_bytes(desk.read("plan.json").as_bytes(), "plan.json").unwrap();
+    for step in &mut saved.plan.steps {
+        if let Action::Set { set, .. } = &mut step.action {
+            set.insert("args".to_owned(), Setting::Text("-chardev socket,id=x".to_owned()));
+        }
+    }
+    saved.plan_digest = plan_digest(&saved.plan);
+    desk.write("plan.json", &saved.to_text());
+    desk.run("apply --sandbox plan.json").exits(1).says("error[saved-plan-unsound]").says("(set on VM 100)");
+    desk.run("plan --sandbox").exits(0).says("Plan: 2 to add");
+}
+
 #[test]
 fn how_an_apply_may_end() {
     let desk = Desk::new("cluster: k8s\nworkers: {count: 1, size: small}\n");

@@ -8,9 +8,9 @@ use crate::error::Fault;
 use crate::input::SourceFile;
 use crate::model::observed::Observed;
 use crate::model::plan::Plan;
-use crate::planner::PlanOptions;
+use crate::planner::{self, PlanOptions};
 use crate::render::digest::bytes_digest;
-use crate::render::saved::{Inputs, Moved, SavedPlan, fingerprint, moved, stale};
+use crate::render::saved::{Inputs, Moved, SavedPlan, fingerprint, moved, stale, unsound};
 
 /// The file's text.
 pub fn document(session: &Session, observed: &Observed, plan: &Plan, options: &PlanOptions, offline: bool) -> String {
@@ -34,10 +34,17 @@ pub fn read(session: &Session, path: &Path) -> Result<SavedPlan, Fault> {
     Ok(saved)
 }
 
-/// The saved plan, if everything that it rests on is as it was.
+/// The saved plan, if everything that it rests on is as it was, and if it is a plan of these inputs at all.
 pub fn plan_if_fresh(session: &Session, observed: &Observed, saved: &SavedPlan) -> Result<Plan, Stop> {
     let moved = moved(&saved.rests_on, &fingerprint(&saved.plan, observed, inputs(session)));
-    if moved.is_empty() { Ok(saved.plan.clone()) } else { Err(stale(&moved).into()) }
+    if !moved.is_empty() {
+        return Err(stale(&moved).into());
+    }
+    let faults = planner::unsound(&saved.plan, &session.loaded.desired, observed);
+    if !faults.is_empty() {
+        return Err(unsound(faults).into());
+    }
+    Ok(saved.plan.clone())
 }
 
 /// What has moved of that which `plan` rests on.

@@ -204,6 +204,11 @@ pub const FAULTS: &[FaultInfo] = &[
         "Plan again, and look at what is new.",
     ),
     info("saved-plan-unreadable", "The file is no saved plan.", "Make one: `pvekube plan --out FILE`."),
+    info(
+        "saved-plan-unsound",
+        "The saved plan has steps that no plan of these files has, under a digest that fits: nobody but a person makes that.",
+        "Plan again, and see who can write the file.",
+    ),
     info("saved-plan-version", "The saved plan is of another version of pvekube.", "Plan again with this one."),
     info("scale-flags", "`scale` takes POOL=COUNT.", "For example: `pvekube scale workers=5`."),
     info(

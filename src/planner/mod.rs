@@ -34,6 +34,7 @@ mod recipe;
 mod removal;
 mod report;
 mod settings;
+mod sound;
 mod sources;
 mod steps;
 mod survey;
@@ -48,6 +49,7 @@ pub use check_list::{CHECKS, CheckInfo};
 pub use checks::doctor;
 pub use explain::{Explanation, Reason, explain};
 pub use readiness::readiness;
+pub use sound::unsound;
 pub use without_node::{NodeLoss, node_loss};
 
 /// What the flags ask of planning.

@@ -42,6 +42,15 @@ pub(crate) fn ipconfig(network: &Network) -> String {
 /// Everything a freshly cloned machine is given in its one `qm set`. DNS that the user did not give is the node's as
 /// observed: unset, PVE would copy the node's file at each start, and a change there would make cloud-init run anew.
 pub(crate) fn machine(machine: &Machine, facts: &NodeFacts) -> Settings {
+    let mut settings = machine_own(machine);
+    for (key, value) in dns(&machine.cloud_init, facts) {
+        settings.insert(key.to_owned(), text(value));
+    }
+    settings
+}
+
+/// The same without DNS: what the config and the manifest say of it.
+pub(crate) fn machine_own(machine: &Machine) -> Settings {
     let mut settings = Settings::from([
         ("agent".to_owned(), text(AGENT)),
         ("balloon".to_owned(), text(0)),
@@ -60,9 +69,6 @@ pub(crate) fn machine(machine: &Machine, facts: &NodeFacts) -> Settings {
     }
     if !machine.cloud_init.ssh_keys.trim().is_empty() {
         settings.insert("sshkeys".to_owned(), Setting::SshKeys(machine.cloud_init.ssh_keys.clone()));
-    }
-    for (key, value) in dns(&machine.cloud_init, facts) {
-        settings.insert(key.to_owned(), text(value));
     }
     settings
 }

@@ -13,4 +13,5 @@ mod places;
 mod properties;
 mod removal;
 mod resume;
+mod sound;
 mod templates;

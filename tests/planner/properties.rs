@@ -94,6 +94,13 @@ proptest! {
         }
     }
 
+    /// A saved plan is held against its inputs before it runs: whatever is planned passes.
+    #[test]
+    fn every_plan_is_sound(shape in shapes(30)) {
+        let case = case(&shape);
+        prop_assert_eq!(planner::unsound(&plan_of(&case), &case.desired, &case.observed), Vec::<String>::new());
+    }
+
     /// P6: where existence is unknown, nothing that may live there is made.
     #[test]
     fn absence_is_not_evidence(shape in shapes(60)) {

@@ -9,6 +9,7 @@ use pvekube::model::mark::MarkSubject;
 use pvekube::model::observed::{NodeState, Observed};
 use pvekube::model::outcome::{Event, EventKind};
 use pvekube::model::plan::{Action, Change, ChangeAction, HazardKind, Plan, Step, StepId, Target};
+use pvekube::planner;
 use pvekube::sandbox::world::World;
 
 use crate::placement::{self as checker};
@@ -139,6 +140,7 @@ pub fn planner_faults(plan: &Plan, planning: &Planning, sight: &Sight<'_>) -> Ve
     if serde_json::from_str::<Plan>(&first).ok().as_ref() != Some(plan) {
         found.push("P13: the saved plan is another one".to_owned());
     }
+    found.extend(planner::unsound(plan, sight.desired, sight.observed).into_iter().map(|why| format!("P13: {why}")));
     if first != text(&planning.plan(sight.desired, sight.observed, sight.consent)) {
         found.push("P3: planned again it is another plan".to_owned());
     }

@@ -133,6 +133,14 @@ pub fn outdated(moved: &[Moved]) -> String {
     format!("Planning again: {} that the plan rests on {things} moved meanwhile:{lines}", count(moved.len(), "thing"))
 }
 
+/// The refusal of a plan that no planner made for these inputs, step by step.
+pub fn unsound(faults: Vec<String>) -> Fault {
+    let summary = "the saved plan was not made from these files: somebody has changed it, and its digest with it";
+    let mut fault = Fault::new("saved-plan-unsound", summary, "plan again: pvekube plan --out FILE");
+    fault.detail = faults;
+    fault
+}
+
 /// `apply --expect DIGEST`: at least 12 digits, the beginning of this plan's digest.
 pub fn expect(plan: &Plan, expected: &str) -> Result<(), Fault> {
     let expected = expected_digest(expected)?;
