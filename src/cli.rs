@@ -26,8 +26,16 @@ Examples:
   pvekube plan                       what would change, and why
   pvekube apply                      make it so, after you said yes
 
-Exit codes: 0 done; 1 error or refused; 2 changes (plan --detailed-exitcode), not all ready (status);
-130 interrupted.")]
+Three ways to delete:
+  remove NAME      takes one machine out of the manifest, and deletes it
+  apply --prune    deletes what the manifest no longer lists
+  destroy          deletes everything of this cluster
+
+Exit codes:
+  0      done, or nothing to do
+  1      an error, a refusal, a cancelled apply, a machine that is not ready
+  2      there are changes (plan --detailed-exitcode), or not all is ready (status)
+  130    interrupted")]
 pub struct Cli {
     #[command(flatten)]
     pub global: Global,
@@ -79,9 +87,12 @@ pub enum ColorWhen {
 #[derive(Debug, Subcommand)]
 pub enum Verb {
     /// Check config and manifest; contacts nothing
-    #[command(
-        after_help = "Examples:\n  pvekube validate\n  pvekube validate --github     annotate the lines of a pull request"
-    )]
+    #[command(after_help = "\
+Examples:
+  pvekube validate
+  pvekube validate --github     annotate the lines of a pull request
+
+Exit codes: 0 no problem, 1 problems.")]
     Validate(Validate),
     /// Show what would change, and why; changes nothing
     #[command(after_help = "\
@@ -91,16 +102,21 @@ Examples:
   pvekube plan --out plan.json                save it; `pvekube apply plan.json` does exactly that
   pvekube plan --format markdown              a pull-request comment
   pvekube plan --observed observed.json       no access to any node needed
-  pvekube plan --without-node pve2            what if pve2 were gone?")]
+  pvekube plan --without-node pve2            what if pve2 were gone?
+
+Exit codes: 0 planned, 1 an error or a failed check, 2 changes (with --detailed-exitcode).")]
     Plan(Box<Plan>),
     /// Make it so: show the plan, ask, run it
     #[command(after_help = "\
 Examples:
   pvekube apply                               shows the plan; only `yes` goes on
   pvekube apply --auto-approve                no question (CI)
-  pvekube apply plan.json                     exactly the saved plan, or a refusal that says what moved
+  pvekube apply plan.json                     exactly the saved plan, or a refusal
   pvekube apply --expect 3f2a…                only if the plan still has this digest
-  pvekube apply --sandbox --auto-approve      on simulated nodes")]
+  pvekube apply --sandbox --auto-approve      on simulated nodes
+
+Exit codes: 0 all done and ready, or nothing to do; 1 an error, a refusal, cancelled, or not ready;
+130 interrupted.")]
     Apply(Box<Apply>),
     /// Show the machines: node, VMID, address, readiness, drift
     #[command(
@@ -111,44 +127,57 @@ Examples:
     #[command(after_help = "\
 Examples:
   pvekube inventory --format ansible > inventory.yaml
-  pvekube inventory --format ssh-config >> ~/.ssh/config")]
+  pvekube inventory --format ssh-config > ssh_config      then: ssh -F ssh_config k8s-master-1
+  pvekube inventory --format hosts                        a block for /etc/hosts")]
     Inventory(Inventory),
     /// Print what the nodes answered, as JSON for `plan --observed`
     #[command(after_help = "Examples:\n  pvekube observe > observed.json\n  pvekube plan --observed observed.json")]
     Observe(Observe),
     /// Run every check on every node, green and red
-    #[command(after_help = "Examples:\n  pvekube doctor")]
+    #[command(after_help = "Examples:\n  pvekube doctor\n\nExit codes: 0 no check failed, 1 some did.")]
     Doctor(Doctor),
     /// Say why a machine is on this node, with this id, address and template
     #[command(after_help = "Examples:\n  pvekube explain k8s-worker-3")]
     Explain(Explain),
     /// Delete everything of this cluster (everything with its mark); templates only with --templates
-    ///
-    /// `remove` takes one machine out of the manifest; `apply --prune` deletes what the manifest no longer lists;
-    /// `destroy` deletes everything of this cluster.
-    #[command(
-        after_help = "Examples:\n  pvekube destroy\n  pvekube destroy --templates --accept delete-masters,break-quorum,many-deletes"
-    )]
+    #[command(after_help = "\
+Examples:
+  pvekube destroy
+  pvekube destroy --templates --accept delete-masters,break-quorum,many-deletes
+
+To delete less: `remove NAME` takes one machine out of the manifest, and deletes it;
+`apply --prune` deletes what the manifest no longer lists.")]
     Destroy(Box<Destroy>),
     /// Write config.yaml and cluster.yaml for your nodes; never overwrites
-    #[command(
-        after_help = "Examples:\n  pvekube init --node pve1.lan\n  pvekube init --node root@pve1.lan --key ~/.ssh/pve.key --ssh-public-key ~/.ssh/id_ed25519.pub"
-    )]
+    #[command(after_help = "\
+Examples:
+  pvekube init                      asks for what it needs
+  pvekube init --node pve1.lan      asks nothing: finds the cluster's other nodes, a storage, a bridge
+  pvekube init --node root@pve1.lan --key ~/.ssh/pve.key --masters 3 --workers 5")]
     Init(Init),
     /// Add machines of a role to the manifest, then apply just them
     #[command(after_help = "\
 Examples:
-  pvekube create --role worker --size small
-  pvekube create --role worker --size small --network static --ip 10.0.0.31/24 --gateway 10.0.0.1 --dns 10.0.0.1")]
+  pvekube create --role worker
+  pvekube create --role worker --size large --count 2
+  pvekube create --role worker --network static --ip 10.0.0.31/24 --gateway 10.0.0.1")]
     Create(Box<Create>),
     /// Set how many machines a pool has, in the manifest, then apply
-    #[command(after_help = "Examples:\n  pvekube scale workers=5")]
+    #[command(after_help = "\
+Examples:
+  pvekube scale workers=5
+  pvekube scale masters=3 workers=5
+
+New machines take the lowest free numbers. With fewer, those with the highest are deleted.")]
     Scale(Scale),
     /// Take a machine out of the manifest and delete it, just it
-    ///
-    /// `remove` takes one machine out of the manifest; `apply --prune` deletes what the manifest no longer lists;
-    /// `destroy` deletes everything of this cluster.
-    #[command(after_help = "Examples:\n  pvekube remove k8s-worker-2")]
+    #[command(after_help = "\
+Examples:
+  pvekube remove k8s-worker-2
+  pvekube remove k8s-master-3 --accept delete-masters
+
+To delete more: `apply --prune` deletes what the manifest no longer lists;
+`destroy` deletes everything of this cluster.")]
     Remove(Remove),
     /// Take an existing VM into management by writing the mark into its Notes
     #[command(after_help = "Examples:\n  pvekube adopt k8s-worker-3 --vmid 113")]
@@ -256,5 +285,15 @@ mod tests {
     #[test]
     fn the_command_line_is_well_formed() {
         Cli::command().debug_assert();
+    }
+
+    /// The flag's help names them all.
+    #[test]
+    fn hazards_are_named() {
+        let apply = Cli::command().find_subcommand("apply").unwrap().clone();
+        let accept = apply.get_arguments().find(|argument| argument.get_id() == "accept").unwrap();
+        let help = accept.get_help().unwrap().to_string();
+        let names = crate::model::plan::HazardKind::ALL.map(crate::model::plan::HazardKind::flag).join(", ");
+        assert!(help.ends_with(&names), "{help}");
     }
 }

@@ -31,10 +31,10 @@ pub struct Init {
     /// How many workers
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = number::<u32>)]
     pub workers: u32,
-    /// Storage for the machines' disks, when there are several
+    /// Storage for the machines' disks [default: local-lvm, else the first that holds disks]
     #[arg(long, value_name = "NAME")]
     pub storage: Option<String>,
-    /// Bridge for the machines, when there are several
+    /// Bridge for the machines [default: vmbr0, else the first]
     #[arg(long, value_name = "NAME")]
     pub bridge: Option<String>,
 }
@@ -102,7 +102,7 @@ pub struct Edit {
     /// Edit the manifest only; apply later
     #[arg(long)]
     pub no_apply: bool,
-    /// Accept a hazard by name
+    /// Accept a hazard: delete-masters, break-quorum, many-deletes, reboot-masters, reboot-workers, replace
     #[arg(long, value_name = "HAZARD", num_args = 1.., value_delimiter = ',', value_parser = hazard)]
     pub accept: Vec<HazardKind>,
     #[command(flatten)]

@@ -31,10 +31,10 @@ pub struct Planning {
     /// Replace every machine that was made from an older image, one at a time
     #[arg(long, help_heading = "Planning")]
     pub replace_outdated: bool,
-    /// Plan as if this node were gone
+    /// Plan as if this node were gone; only to ask, apply refuses it
     #[arg(long, value_name = "NODE", help_heading = "Planning")]
     pub without_node: Option<String>,
-    /// Accept a hazard by name
+    /// Accept a hazard: delete-masters, break-quorum, many-deletes, reboot-masters, reboot-workers, replace
     #[arg(long, value_name = "HAZARD", num_args = 1.., value_delimiter = ',', value_parser = hazard, help_heading = "Planning")]
     pub accept: Vec<HazardKind>,
 }
@@ -111,7 +111,7 @@ pub struct Destroy {
     /// Don't ask
     #[arg(long)]
     pub auto_approve: bool,
-    /// Accept a hazard by name
+    /// Accept a hazard: delete-masters, break-quorum, many-deletes, reboot-masters, reboot-workers, replace
     #[arg(long, value_name = "HAZARD", num_args = 1.., value_delimiter = ',', value_parser = hazard)]
     pub accept: Vec<HazardKind>,
     #[command(flatten)]
