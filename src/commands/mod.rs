@@ -103,6 +103,9 @@ pub fn main(cli: Cli) -> ExitCode {
 }
 
 fn start(ui: &Ui, cli: Cli) -> Result<Exit, Stop> {
+    if let Some(path) = &cli.global.log_file {
+        files::is_no_input(path, &session::input_paths(&cli.global))?;
+    }
     logging::start(ui, cli.global.verbose, cli.global.log_file.as_deref())?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| {
         Fault::new(

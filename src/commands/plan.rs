@@ -17,7 +17,8 @@ use crate::ui::Ui;
 pub async fn run(ui: &Ui, global: &Global, args: &Args) -> Result<Exit, Stop> {
     let session = session::open(global)?;
     let options = planning::options(&args.planning, &session.loaded.desired)?;
-    args.out.as_deref().map_or(Ok(()), files::can_write)?;
+    let inputs: Vec<_> = session::input_paths(global).into_iter().chain(args.observed.clone()).collect();
+    args.out.as_deref().map_or(Ok(()), |path| files::can_write(path, &inputs))?;
     let looked = match &args.observed {
         Some(path) => look::saved(path).map(|(observed, age)| (observed, Some(age))),
         None => look::look(ui, &session).await.map(|observed| (observed, None)),

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 
 use super::inventory::live;
-use super::session::Session;
+use super::session::{self, Session};
 use super::{Stop, files, identity, interrupts, known_hosts, local_image, login_keys, look, saved};
-use crate::cli::{Running, TextOrJson};
+use crate::cli::{Global, Running, TextOrJson};
 use crate::error::{Exit, Fault};
 use crate::execute::{self, ApplyOptions, Interrupt};
 use crate::inventory;
@@ -43,9 +43,10 @@ pub fn can_approve(ui: &Ui, approval: Approval, format: TextOrJson) -> Result<()
 }
 
 /// What is written at the end is tried before anything begins.
-pub fn can_write(running: &Running) -> Result<(), Fault> {
+pub fn can_write(global: &Global, running: &Running) -> Result<(), Fault> {
+    let inputs = session::input_paths(global);
     let files = [&running.inventory, &running.timeline, &running.known_hosts];
-    files.into_iter().flatten().try_for_each(|path| files::can_write(path))
+    files.into_iter().flatten().try_for_each(|path| files::can_write(path, &inputs))
 }
 
 /// An apply that was carried out, or one that could not begin: these things have moved since it was planned.

@@ -41,6 +41,11 @@ pub fn manifest_path(global: &Global) -> PathBuf {
     global.manifest.clone().unwrap_or_else(|| MANIFEST.into())
 }
 
+/// The files that every verb reads: nothing is written over them but by verbs that edit.
+pub fn input_paths(global: &Global) -> Vec<PathBuf> {
+    vec![global.config.clone().unwrap_or_else(|| CONFIG.into()), manifest_path(global)]
+}
+
 /// Inputs and nodes. Connections are made when the first request goes out.
 pub fn open(global: &Global) -> Result<Session, Stop> {
     with(global, load(global)?)

@@ -18,7 +18,14 @@ pub fn entry_name(host: &str, port: u16) -> String {
 }
 
 /// Writes the file anew with this machine's keys (none: it is forgotten): a temporary file beside it, then a rename.
+/// A device (`/dev/null`) keeps nothing, and is left what it is; a link stays, what it leads to is written.
 pub fn write(path: &Path, names: &[String], keys: &[String]) -> std::io::Result<()> {
+    let real = match std::fs::metadata(path) {
+        Ok(found) if found.is_file() => path.canonicalize()?,
+        Ok(found) if !found.is_dir() => return Ok(()),
+        Ok(_) | Err(_) => path.to_owned(),
+    };
+    let path = real.as_path();
     let content = match std::fs::read(path) {
         Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound && keys.is_empty() => return Ok(()),
@@ -70,6 +77,16 @@ mod tests {
         let before = "k8s-worker-1,10.0.0.21 ssh-ed25519 ONE\n";
         let after = replace(before, &names(&["k8s-worker-2", "10.0.0.21"]), &names(&["ssh-ed25519 TWO"]));
         assert_eq!(after, "k8s-worker-1 ssh-ed25519 ONE\nk8s-worker-2,10.0.0.21 ssh-ed25519 TWO\n");
+    }
+
+    #[test]
+    fn a_device_is_left_what_it_is() {
+        use std::os::unix::fs::FileTypeExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("known_hosts");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        write(&pipe, &names(&["a"]), &names(&["ssh-ed25519 K"])).unwrap();
+        assert!(std::fs::metadata(&pipe).unwrap().file_type().is_fifo());
     }
 
     #[test]
