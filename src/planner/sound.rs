@@ -11,7 +11,7 @@ use crate::model::observed::Observed;
 use crate::model::plan::{Action, BakeStep, Change, ChangeAction, Plan, Setting, Settings, Step, Target};
 use crate::pve::report::parse_name;
 
-use super::template_steps::image_path;
+use super::template_steps::{image_path, snippet_file};
 use super::{recipe, settings};
 
 /// What is wrong, one sentence a step. Empty: the plan may run, as far as it can be told from itself.
@@ -85,7 +85,7 @@ impl Judge<'_> {
 
     fn bakes(&self, step: &BakeStep) -> bool {
         let Some(bake) = &self.desired.template.bake else { return false };
-        let file = format!("snippets/pvekube-bake-{}.yaml", recipe::digest(bake));
+        let file = format!("snippets/{}", snippet_file(bake, step.mark.vmid));
         let known = |key: &String| matches!(key.as_str(), "ipconfig0" | "nameserver" | "searchdomain");
         step.document == recipe::document(bake)
             && step.snippet_volume == format!("{}:{file}", self.desired.template.snippet_storage)

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use crate::model::desired::{Bake, Download, Network};
-use crate::model::ids::{ImageDigest, NodeName};
+use crate::model::ids::{ImageDigest, NodeName, Vmid};
 use crate::model::mark::Mark;
 use crate::model::observed::NodeFacts;
 use crate::model::plan::{Action, BakeStep, StepId, Target};
@@ -135,8 +135,7 @@ impl<'a> Maker<'_, 'a> {
     fn bake_step(&self, bake: &Bake, own: &Network) -> BakeStep {
         let desired = self.survey.desired;
         let storage = &desired.template.snippet_storage;
-        // The storage may be shared, and other bakes at work: each removes its own.
-        let file = format!("pvekube-bake-{}-{}.yaml", recipe::digest(bake), self.source.vmid());
+        let file = snippet_file(bake, self.source.vmid());
         let realm = self.survey.observed.realms.get(&self.source.slot.realm_id);
         let path =
             realm.and_then(|realm| realm.storages.get(storage)).and_then(|definition| definition.path.as_deref());
@@ -154,6 +153,11 @@ impl<'a> Maker<'_, 'a> {
             timeout_s: bake.timeout_s,
         }
     }
+}
+
+/// A bake's snippet. The storage may be shared, and other bakes at work: each removes its own.
+pub(crate) fn snippet_file(bake: &Bake, vmid: Vmid) -> String {
+    format!("pvekube-bake-{}-{vmid}.yaml", recipe::digest(bake))
 }
 
 /// A bake's network on one node: its own address there, if it was given one.
