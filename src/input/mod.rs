@@ -153,7 +153,7 @@ fn read(file: InputFile, path: &Path, faults: &mut Faults) -> Found {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             Err(problem(ProblemId::FileMissing, format!("there is no `{name}`"))
                 .help(format!("`pvekube init` writes one; another is named with `{flag} FILE`"))
-                .help("to try pvekube without Proxmox, add `--sandbox`"))
+                .help("to try pvekube without Proxmox: `pvekube plan --sandbox`, in a folder with neither file"))
         }
         Err(error) => Err(problem(ProblemId::FileUnreadable, format!("`{name}` can't be read: {error}"))
             .help(format!("check the path and its permissions, or name another file with `{flag} FILE`"))),
