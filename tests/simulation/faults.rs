@@ -56,30 +56,7 @@ impl Fault {
 
     /// What it does to single requests; none: it befalls the nodes, or pvekube itself.
     pub fn weather(self) -> &'static [Weather] {
-        match self {
-            Fault::Refused => &[Weather::Refused],
-            Fault::LostBefore => &[Weather::LostBefore],
-            Fault::LostAfter => &[Weather::LostAfter],
-            Fault::SlowRequest => &[Weather::Slow(4.0), Weather::Slow(60.0)],
-            Fault::Frozen => &[Weather::Frozen],
-            Fault::Torn
-            | Fault::Kill
-            | Fault::TwoAtOnce
-            | Fault::PowerLoss
-            | Fault::CutReset
-            | Fault::CutVanished
-            | Fault::StorageFull
-            | Fault::SlowNode
-            | Fault::NoQuorum
-            | Fault::EditsValues
-            | Fault::RewritesNotes
-            | Fault::ClonesWithMark
-            | Fault::StopsVm
-            | Fault::DestroysVm
-            | Fault::Migrates
-            | Fault::TakesVmid
-            | Fault::LocksForBackup => &[],
-        }
+        WEATHERS.iter().find(|(fault, _)| *fault == self).map_or(&[], |(_, weather)| weather)
     }
 
     /// It happens now and then, by itself, while pvekube works.
@@ -115,6 +92,14 @@ impl Fault {
         }
     }
 }
+
+const WEATHERS: [(Fault, &[Weather]); 5] = [
+    (Fault::Refused, &[Weather::Refused]),
+    (Fault::LostBefore, &[Weather::LostBefore]),
+    (Fault::LostAfter, &[Weather::LostAfter]),
+    (Fault::SlowRequest, &[Weather::Slow(4.0), Weather::Slow(60.0)]),
+    (Fault::Frozen, &[Weather::Frozen]),
+];
 
 /// What a history may hold.
 #[derive(Clone, Debug)]

@@ -24,8 +24,6 @@ pub struct Shown {
     pub masters: usize,
     /// Realms of which no quorate member answered: what lives there is unknown.
     pub unknown: BTreeSet<String>,
-    /// Machines that the look saw.
-    pub seen: BTreeSet<MachineId>,
     /// When the look began; then by VMID when it was last looked at (Unix seconds).
     pub looked: f64,
     pub looks: BTreeMap<u32, f64>,
@@ -39,14 +37,13 @@ pub struct Shown {
 impl Shown {
     pub fn new(plan: &Plan, world: &Arc<World>, sight: &Sight<'_>) -> Self {
         let consented = sight.consent.accept.contains(&HazardKind::BreakQuorum);
-        let seen: BTreeSet<MachineId> = machines(sight.observed, sight.desired).into_keys().collect();
+        let existing = machines(sight.observed, sight.desired);
         let told = plan.hazards.iter().any(|hazard| hazard.kind == HazardKind::BreakQuorum);
         Self {
             steps: plan.steps.clone(),
             may_break_quorum: consented && told,
-            masters: seen.iter().filter(|id| id.pool.role() == Role::Master).count(),
+            masters: existing.keys().filter(|id| id.pool.role() == Role::Master).count(),
             unknown: unknown_realms(world, sight.observed),
-            seen,
             looked: sight.looked,
             looks: BTreeMap::new(),
             answered: BTreeMap::new(),
@@ -119,13 +116,18 @@ pub fn faults(plan: &Plan, world: &Arc<World>, sight: &Sight<'_>) -> Vec<String>
         found.push(format!("P3: a plan without changes has {} steps", plan.steps.len()));
     }
     found.extend(absent_is_not_unknown(plan, world, sight));
-    let case = checker::Case { desired: sight.desired.clone(), observed: sight.observed.clone() };
-    // The judge does not know of machines that wait for a template that an earlier run still makes.
+    let mut case = checker::Case { desired: sight.desired.clone(), observed: sight.observed.clone() };
+    // The judge does not know that machines wait for a template that an earlier run still makes: to it they are not wanted.
     let attaches =
         |step: &Step| matches!((&step.action, &step.subject), (Action::Attach { .. }, Target::Template { .. }));
-    if !plan.steps.iter().any(attaches) {
-        found.extend(checker::check(&case, plan).err().map(|fault| format!("P7: {fault}")));
+    if plan.steps.iter().any(attaches) {
+        let existing = machines(sight.observed, sight.desired);
+        let planned = |of: &MachineId| {
+            plan.changes.iter().any(|change| matches!(&change.target, Target::Machine { id, .. } if id == of))
+        };
+        case.desired.machines.retain(|machine| existing.contains_key(&machine.id) || planned(&machine.id));
     }
+    found.extend(checker::check(&case, plan).err().map(|fault| format!("P7: {fault}")));
     found.extend(disorder(plan));
     found.extend(unconsented(plan, sight));
     found

@@ -4,8 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
-use pvekube::model::ids::MachineId;
-use pvekube::model::mark::{Mark, MarkSubject};
+use pvekube::model::mark::Mark;
 use pvekube::model::outcome::Event;
 use pvekube::model::vm_config::VmConfig;
 use pvekube::pve::property::Net;
@@ -127,10 +126,11 @@ impl Watch {
         }
     }
 
-    /// A guest answered this run's question of `asked`, whether it is up.
-    pub fn answered(&self, run: u64, vmid: u32, asked: f64) {
+    /// This run's question of `asked`, whether a guest is up, was answered by it, or by the node that it is silent.
+    pub fn answered(&self, run: u64, vmid: u32, asked: f64, is_up: bool) {
         if let Some(shown) = self.state().plans.get_mut(&run) {
-            shown.answered.insert(vmid, asked);
+            shown.answered.remove(&vmid);
+            shown.answered.extend(is_up.then_some((vmid, asked)));
         }
     }
 
@@ -316,17 +316,12 @@ impl Deed<'_> {
         }
     }
 
-    /// I7: nothing is made or destroyed where existence is unknown, unless it was seen.
+    /// I7: nothing is made or destroyed where existence is unknown. A machine may exist anywhere, and its VMID, too.
     fn where_it_is_unknown(&self, allowing: &[&Shown], found: &mut Vec<String>) {
         let realm = &self.node.realm().name;
-        let told = argv::option(self.argv, "--description").and_then(Mark::find);
-        let makes: Option<MachineId> = told.and_then(|mark| match mark.subject {
-            MarkSubject::Machine(id) => Some(id),
-            MarkSubject::Template => None,
-        });
-        let blind = |plan: &&&Shown| match (self.verb, &makes) {
-            ("clone", Some(id)) => !plan.unknown.is_empty() && !plan.seen.contains(id),
-            ("clone" | "create" | "destroy", _) => plan.unknown.contains(realm),
+        let blind = |plan: &&&Shown| match self.verb {
+            "clone" => !plan.unknown.is_empty(),
+            "create" | "destroy" => plan.unknown.contains(realm),
             _ => false,
         };
         if !allowing.is_empty() && allowing.iter().all(|plan| blind(&plan)) {
@@ -344,7 +339,8 @@ impl Deed<'_> {
         }
         let up = view::in_service(&self.node.world, &state.known_masters);
         let key = (self.node.realm().name.clone(), self.vmid);
-        // One that has just answered and that we did not stop since then went down by somebody else's doing.
+        // One that answered when it was last asked, just now, and that we did not stop since then went down by somebody
+        // else's doing.
         let lost_since = |master: &&(String, u32)| {
             let answers = allowing.iter().filter_map(|plan| plan.answered.get(&master.1));
             let stopped = state.stopped.get(*master).copied().unwrap_or(0.0);

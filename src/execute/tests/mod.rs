@@ -3,5 +3,6 @@
 mod fake;
 mod faults;
 mod order;
+mod qm;
 mod readiness;
 mod setup;

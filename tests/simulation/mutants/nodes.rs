@@ -280,9 +280,9 @@ fn overheard(mut inner: Follower, ears: Ears, blind: bool) -> Follower {
                 event = inner.events.recv() => match event {
                     Some(event) => {
                         if let FollowEvent::Agent { vmid, ask: AgentAsk::Ping, answer } = &event
-                            && let (0, Some(asked)) = (answer.exit, pings.get(vmid))
+                            && let Some(asked) = pings.get(vmid)
                         {
-                            ears.watch.answered(ears.run, vmid.0, *asked);
+                            ears.watch.answered(ears.run, vmid.0, *asked, answer.exit == 0);
                         }
                         let _ = told.send(event);
                     }
