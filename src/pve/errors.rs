@@ -74,7 +74,9 @@ impl Trouble {
             Trouble::Interrupted => "run apply again: it starts from what is there",
             Trouble::NoResources { .. } => "make the machine smaller, or place it on a larger node",
             Trouble::NoBridge { .. } => "make that bridge on the node, or name another in the manifest",
-            Trouble::NoFile { .. } => "run apply again; if it stays so, look at the storage",
+            Trouble::NoFile { .. } => {
+                "run apply again; if it stays so, look at the storage: a machine whose disk is gone is made again by --replace NAME"
+            }
             Trouble::NoStorage { .. } => "correct storage_pool in the config, or the storage's content and nodes",
             Trouble::NoPool { .. } => {
                 "create the pool (pvesh create /pools --poolid NAME), or correct it in the config"

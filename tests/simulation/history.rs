@@ -11,6 +11,7 @@ use pvekube::model::plan::{HazardKind, Plan, Target};
 use pvekube::sandbox::clock::Clock;
 use pvekube::sandbox::remote::{Operations, SandboxRemote};
 use pvekube::sandbox::world::World;
+use tokio::sync::oneshot;
 
 use crate::cast;
 use crate::ending;
@@ -102,7 +103,8 @@ async fn history(mut random: Random, base: Option<Arc<Base>>, rules: Rules) -> R
     let troubles = rules.faults.iter().copied().filter(|fault| fault.is_trouble());
     let kinds: Vec<Fault> = troubles.filter(|_| rules.certain || random.percent(25)).collect();
     watch.note(world.clock.now(), &format!("troubles {kinds:?}"));
-    let troubles = tokio::spawn(go_on(stage.clone(), kinds, Random::new(random.next())));
+    let (quiet, told) = oneshot::channel();
+    let troubles = tokio::spawn(go_on(stage.clone(), kinds, Random::new(random.next()), told));
     watch.learn_masters(&world);
     let planning = Planning { mutation: rules.mutation };
     let player = Player { remote: nodes, desired, watch: watch.clone(), planning, memory: Mutex::default() };
@@ -113,7 +115,8 @@ async fn history(mut random: Random, base: Option<Arc<Base>>, rules: Rules) -> R
         }
     }
     // Quiet: whatever is under way comes to its end.
-    troubles.abort();
+    drop(quiet);
+    troubles.await.expect("troubles don't panic");
     watch.clear_up();
     calm_down(&stage).await;
     let mut what = watch.violations();

@@ -11,6 +11,7 @@ use pvekube::sandbox::process::{Captured, Process};
 use pvekube::sandbox::remote::{Cut, Links, Operations};
 use pvekube::sandbox::tools;
 use pvekube::sandbox::world::World;
+use tokio::sync::oneshot;
 
 use crate::faults::Fault;
 use crate::random::Random;
@@ -25,13 +26,14 @@ pub struct Stage {
     pub watch: Arc<Watch>,
 }
 
-/// One trouble after the other, until dropped.
-pub async fn go_on(stage: Stage, kinds: Vec<Fault>, mut random: Random) {
-    if kinds.is_empty() {
-        return std::future::pending().await;
-    }
-    loop {
-        tokio::time::sleep(Duration::from_secs(random.between(2, 60))).await;
+/// One trouble after the other, until `quiet`: what has begun by then comes to its end, as nobody kills an administrator's
+/// command.
+pub async fn go_on(stage: Stage, kinds: Vec<Fault>, mut random: Random, mut quiet: oneshot::Receiver<()>) {
+    while !kinds.is_empty() {
+        let pause = Duration::from_secs(random.between(2, 60));
+        if tokio::time::timeout(pause, &mut quiet).await.is_ok() {
+            return;
+        }
         let kind = *random.pick(&kinds);
         let nodes = stage.world.nodes();
         let node = random.pick(&nodes).clone();
