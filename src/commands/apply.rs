@@ -66,7 +66,8 @@ async fn go(ui: &Ui, session: &Session, args: &Args, approval: Approval) -> Resu
 /// being ready, so it goes on waiting where that one stopped.
 async fn wait_for_the_rest(run: &Run<'_>, observed: &Observed, plan: &Plan) -> Result<Attempt<Exit>, Stop> {
     let desired = &run.session.loaded.desired;
-    let options = GlanceOptions { keys: login_keys::find(desired).await, known_hosts: Some(run.known_hosts()?) };
+    let keys = login_keys::find(desired).await;
+    let options = GlanceOptions { keys: keys.clone(), known_hosts: Some(run.known_hosts()?) };
     let glance = execute::glance(desired, observed, Arc::clone(&run.session.nodes), options);
     let Some(machines) = run.unless_interrupted(glance).await else { return Ok(Attempt::Over(Exit::Interrupted)) };
     // An adopted machine has no image in its mark: whether it has an agent is its operator's business.
@@ -78,6 +79,8 @@ async fn wait_for_the_rest(run: &Run<'_>, observed: &Observed, plan: &Plan) -> R
     };
     let waiting: Vec<&MachineReport> = machines.iter().filter(left).collect();
     if waiting.is_empty() {
+        // Some may have become ready since the one that is written was made.
+        run.write_inventory_of(&machines, keys)?;
         return Ok(Attempt::Over(Exit::Success));
     }
     for machine in &waiting {

@@ -5,15 +5,15 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
 
-use super::inventory::live;
+use super::inventory::{list, live};
 use super::session::{self, Session};
 use super::{Stop, files, identity, interrupts, known_hosts, local_image, login_keys, look, saved};
 use crate::cli::{Global, Running, TextOrJson};
 use crate::error::{Exit, Fault};
-use crate::execute::{self, ApplyOptions, Interrupt};
+use crate::execute::{self, ApplyOptions, Interrupt, LoginKeys};
 use crate::inventory;
 use crate::model::observed::Observed;
-use crate::model::outcome::{Event, Outcome};
+use crate::model::outcome::{Event, MachineReport, Outcome};
 use crate::model::plan::{Action, Plan};
 use crate::render::saved::{Moved, outdated, stale};
 use crate::render::text::{PlanView, plan_text};
@@ -255,6 +255,14 @@ impl Run<'_> {
     async fn write_inventory(&self) -> Result<(), Stop> {
         let Some(path) = &self.running.inventory else { return Ok(()) };
         let list = live(self.ui, self.session, self.known_hosts()?).await?;
+        Ok(files::write_atomically(path, inventory::ansible(&list).as_bytes(), files::Readers::Everybody)?)
+    }
+
+    /// The same from machines that were looked at already.
+    pub fn write_inventory_of(&self, machines: &[MachineReport], keys: LoginKeys) -> Result<(), Stop> {
+        let Some(path) = &self.running.inventory else { return Ok(()) };
+        let desired = &self.session.loaded.desired;
+        let list = list(desired, machines, self.known_hosts()?, &keys);
         Ok(files::write_atomically(path, inventory::ansible(&list).as_bytes(), files::Readers::Everybody)?)
     }
 

@@ -3,8 +3,9 @@
 use std::io::Write;
 use std::path::Path;
 
-/// The file with one machine's keys in place of its earlier ones. Its names are taken off every other line, too (an
-/// address that another machine had before is this machine's now); lines that are not plain entries stay.
+/// The file with one machine's keys in place of its earlier ones, also those at an address that it had before. The first
+/// of `names` is its own; the others are taken off every other line, too (an address that another machine had before is
+/// this machine's now). Lines that are not plain entries stay.
 pub fn replace(content: &str, names: &[String], keys: &[String]) -> String {
     let mut lines: Vec<String> = content.lines().filter_map(|line| without(line, names)).collect();
     lines.extend(keys.iter().map(|key| format!("{} {key}", names.join(","))));
@@ -47,6 +48,9 @@ fn without(line: &str, names: &[String]) -> Option<String> {
         return Some(line.to_owned());
     }
     let (hosts, key) = text.split_once(' ')?;
+    if names.first().is_some_and(|own| hosts.split(',').any(|host| host == own)) {
+        return None;
+    }
     let kept: Vec<&str> = hosts.split(',').filter(|host| !names.iter().any(|name| name == host)).collect();
     (!kept.is_empty()).then(|| format!("{} {key}", kept.join(",")))
 }
@@ -87,6 +91,13 @@ mod tests {
         assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
         write(&pipe, &names(&["a"]), &names(&["ssh-ed25519 K"])).unwrap();
         assert!(std::fs::metadata(&pipe).unwrap().file_type().is_fifo());
+    }
+
+    #[test]
+    fn a_machine_that_moved_to_another_address_leaves_none_of_its_keys_behind() {
+        let before = "k8s-worker-1,10.0.0.21 ssh-ed25519 ONE\nk8s-worker-2,10.0.0.22 ssh-ed25519 TWO\n";
+        let after = replace(before, &names(&["k8s-worker-1", "10.0.0.23"]), &names(&["ssh-ed25519 NEW"]));
+        assert_eq!(after, "k8s-worker-2,10.0.0.22 ssh-ed25519 TWO\nk8s-worker-1,10.0.0.23 ssh-ed25519 NEW\n");
     }
 
     #[test]

@@ -17,7 +17,7 @@ use super::known_hosts;
 use super::read_back;
 use super::run::StepRun;
 use crate::model::desired::SshCheck;
-use crate::model::outcome::Stage;
+use crate::model::outcome::{NOT_WAITED, Stage};
 use crate::model::plan::ReadyStep;
 use crate::pve::property::Net;
 use crate::remote::{AgentAsk, Answer, LoginAnswer, LoginAsk, Probe, Remote};
@@ -40,7 +40,7 @@ enum End {
 impl<R: Remote> StepRun<R> {
     pub(super) async fn ready_step(&self, step: &ReadyStep) -> Result<(), StepError> {
         if !self.run.options.wait {
-            self.progress("started; not waited for", None);
+            self.progress(NOT_WAITED, None);
             return Ok(());
         }
         let began = Instant::now();

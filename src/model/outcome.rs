@@ -16,6 +16,9 @@ pub struct Event {
     pub what: EventKind,
 }
 
+/// What a readiness step says last where nobody waits (`--no-wait`): it is done, and the machine is not ready.
+pub const NOT_WAITED: &str = "started; not waited for";
+
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EventKind {

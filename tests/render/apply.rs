@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use pvekube::model::outcome::*;
-use pvekube::model::plan::{Plan, StepId};
+use pvekube::model::plan::{Action, Plan, StepId};
 use pvekube::render::Look;
 use pvekube::render::outcome::outcome_text;
 use pvekube::render::progress::{Progress, Stream};
@@ -235,6 +235,28 @@ fn a_console_is_one_stage_in_a_log() {
     }
     let stages: Vec<&str> = lines.iter().filter_map(|line| line.trim_end().split("9000: ").nth(1)).collect();
     assert_eq!(stages, ["baking", "configuring", "baking: starting", "✔ baked (2 s)"]);
+}
+
+/// `--no-wait`: nobody knows whether the machine is ready, so nobody says so.
+#[test]
+fn what_is_not_waited_for_is_not_called_ready() {
+    let plan = first_plan();
+    let ready = plan.steps.iter().find(|step| matches!(step.action, Action::Ready(_))).unwrap();
+    let mut progress = Progress::new(&plan);
+    let steps = plan.steps.iter().filter(|step| step.subject == ready.subject);
+    let mut lines = Vec::new();
+    for step in steps {
+        let said = (step.id == ready.id).then(|| words(NOT_WAITED, None));
+        for what in [Some(EventKind::Started), said, Some(EventKind::Done)].into_iter().flatten() {
+            let event = event(1.0, step.id.0, what);
+            lines.extend(progress.line(&event).map(|line| line.to_text(false)));
+            progress.take(&event);
+        }
+    }
+    let last = lines.last().unwrap();
+    assert!(last.contains("✔ started; not waited for"), "{last}");
+    let picture = progress.picture(2.0, Look { width: 100, color: false }, 24);
+    assert!(picture.contains("✔ started ") && !lines.concat().contains("ready"), "{picture}\n{lines:?}");
 }
 
 #[test]

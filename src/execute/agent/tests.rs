@@ -18,6 +18,8 @@ fn a_ping_that_prints_nothing_is_an_answer() {
         ping(&said(255, "", "QEMU guest agent is not running\n")),
         Ping::Silent("QEMU guest agent is not running".into())
     );
+    let noisy = "Wide character in die at /usr/share/perl5/PVE/RESTHandler.pm line 1131.\nAgent error: not allowed\n";
+    assert_eq!(ping(&said(255, "", noisy)), Ping::Silent("Agent error: not allowed".into()));
     let own_error = r#"{"error":{"class":"GenericError","desc":"busy"}}"#;
     assert!(matches!(ping(&said(0, own_error, "")), Ping::Silent(_)));
 }

@@ -1,7 +1,7 @@
 //! The same in timed lines, one for each thing that happened: for logs and pipes.
 
 use super::{Phase, Progress};
-use crate::model::outcome::{Event, EventKind};
+use crate::model::outcome::{Event, EventKind, NOT_WAITED};
 use crate::model::plan::StepId;
 use crate::render::line::{Line, Tone};
 use crate::render::values::{clock, duration};
@@ -28,13 +28,15 @@ impl Progress {
         match &event.what {
             EventKind::Started => (step.is_long() && !step.tells_itself).then(|| start.text(step.verb)),
             EventKind::Progress { text, percent } => {
-                let news = step.is_long() && percent.is_none() && stage(text) != stage(&step.words());
+                let news =
+                    text != NOT_WAITED && step.is_long() && percent.is_none() && stage(text) != stage(&step.words());
                 news.then(|| start.text(text))
             }
             EventKind::Waiting { .. } => None,
             EventKind::Done => {
                 let took = step.started_s.map(|started| format!(" ({})", duration(event.at_s - started)));
-                Some(start.tone(Tone::Good, "✔ ").text(step.done).tone(Tone::Dim, took.unwrap_or_default()))
+                let done = if step.words() == NOT_WAITED { NOT_WAITED } else { step.done };
+                Some(start.tone(Tone::Good, "✔ ").text(done).tone(Tone::Dim, took.unwrap_or_default()))
             }
             EventKind::Failed { summary } => Some(start.tone(Tone::Bad, "failed: ").text(summary)),
             EventKind::Skipped { because } => self.skipped(id, *because).map(|text| start.tone(Tone::Dim, text)),

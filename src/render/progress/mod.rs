@@ -13,7 +13,7 @@ use super::digest::plan_digest;
 use super::steps::{same_resource, subject_text};
 use super::values::count;
 use crate::model::ids::NodeName;
-use crate::model::outcome::{Event, EventKind};
+use crate::model::outcome::{Event, EventKind, NOT_WAITED};
 use crate::model::plan::{Action, ChangeAction, Plan, StepId, Target};
 
 /// What has been heard of a running plan.
@@ -127,6 +127,10 @@ impl Progress {
             return;
         }
         let Some(step) = event.step.and_then(|id| self.steps.get_mut(&id)) else { return };
+        if event.what == EventKind::Done && step.words() == NOT_WAITED {
+            let of_it = |row: &&mut Row| row.steps.iter().any(|id| Some(*id) == event.step);
+            self.rows.iter_mut().filter(of_it).for_each(|row| row.end = "started");
+        }
         match &event.what {
             EventKind::Started => {
                 step.started_s = Some(event.at_s);
