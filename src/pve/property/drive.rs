@@ -72,9 +72,13 @@ pub fn is_disk_key(keys: &BTreeMap<String, String>, key: &str) -> bool {
     is_drive_key(key) && keys.get(key).and_then(|value| Drive::parse(value).ok()).is_some_and(|drive| !drive.is_cdrom())
 }
 
-/// The first disk of `boot:`; without an order, the lowest scsi, virtio, sata or ide disk.
+/// The first disk of `boot:`; without an order, `bootdisk:` (as old recipes have it, beside `boot: c`), else the lowest scsi,
+/// virtio, sata or ide disk.
 pub fn first_boot_disk(keys: &BTreeMap<String, String>) -> Option<(String, Drive)> {
-    let ordered = keys.get("boot").map(|boot| boot_order(boot)).unwrap_or_default();
+    let mut ordered = keys.get("boot").map(|boot| boot_order(boot)).unwrap_or_default();
+    if ordered.is_empty() {
+        ordered.extend(keys.get("bootdisk").cloned());
+    }
     let found = ordered.into_iter().find(|key| is_disk_key(keys, key)).or_else(|| {
         let mut disks: Vec<&String> = keys.keys().filter(|key| is_disk_key(keys, key)).collect();
         disks.sort_by_key(|key| bus_rank(key));

@@ -71,6 +71,8 @@ fn boot_disk_is_the_first_disk_of_the_order() {
     assert_eq!((key.as_str(), drive.size_bytes()), ("virtio1", Some(5 << 30)));
     let legacy = keys(&[("boot", "cdn"), ("scsi10", "s:b,size=1G"), ("scsi2", "s:a,size=1G")]);
     assert_eq!(first_boot_disk(&legacy).unwrap().0, "scsi2");
+    let old = keys(&[("boot", "c"), ("bootdisk", "virtio0"), ("scsi0", "s:data,size=1G"), ("virtio0", "s:a,size=1G")]);
+    assert_eq!(first_boot_disk(&old).unwrap().0, "virtio0");
     assert_eq!(first_boot_disk(&keys(&[("boot", " ")])), None);
 }
 
