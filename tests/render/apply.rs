@@ -221,20 +221,27 @@ fn interrupted(plan: &Plan) -> Outcome {
 }
 
 #[test]
-fn a_console_is_one_stage_in_a_log() {
-    let plan = first_plan();
-    let mut progress = Progress::new(&plan);
-    let said = ["configuring", "baking: starting", "baking: Linux version 5.15", "baking: [  OK  ] Started sshd"];
-    let events = std::iter::once(event(1.0, 3, EventKind::Started))
-        .chain(said.iter().map(|text| event(2.0, 3, words(text, None))))
-        .chain([event(3.0, 3, EventKind::Done)]);
-    let mut lines = Vec::new();
-    for event in events {
-        lines.extend(progress.line(&event).map(|line| line.to_text(false)));
-        progress.take(&event);
-    }
-    let stages: Vec<&str> = lines.iter().filter_map(|line| line.trim_end().split("9000: ").nth(1)).collect();
-    assert_eq!(stages, ["baking", "configuring", "baking: starting", "✔ baked (2 s)"]);
+fn a_log_has_one_line_a_stage() {
+    let told = |step, said: &[&str]| {
+        let plan = first_plan();
+        let mut progress = Progress::new(&plan);
+        let events = std::iter::once(event(1.0, step, EventKind::Started))
+            .chain(said.iter().map(|text| event(2.0, step, words(text, None))))
+            .chain([event(3.0, step, EventKind::Done)]);
+        let mut lines = Vec::new();
+        for event in events {
+            lines.extend(progress.line(&event).map(|line| line.to_text(false)));
+            progress.take(&event);
+        }
+        let stages = lines.iter().filter_map(|line| line.trim_end().splitn(3, ": ").nth(1).map(str::to_owned));
+        (stages.collect::<Vec<_>>(), lines)
+    };
+    // A console is one stage, whatever it says.
+    let console = ["configuring", "baking: starting", "baking: Linux version 5.15", "baking: [  OK  ] Started sshd"];
+    assert_eq!(told(3, &console).0, ["baking", "configuring", "baking", "✔ baked (2 s)"]);
+    let ready =
+        ["booting: agent not up yet", "booting: agent not up yet", "booted: no address yet", "cloud-init running"];
+    assert_eq!(told(9, &ready).0, ["booting", "booted", "cloud-init running", "✔ ready (2 s)"]);
 }
 
 /// `--no-wait`: nobody knows whether the machine is ready, so nobody says so.

@@ -28,8 +28,10 @@ impl Progress {
         match &event.what {
             EventKind::Started => (step.is_long() && !step.tells_itself).then(|| start.text(step.verb)),
             EventKind::Progress { text, percent } => {
-                let news =
-                    text != NOT_WAITED && step.is_long() && percent.is_none() && stage(text) != stage(&step.words());
+                // Of a step that tells itself nothing was said when it began.
+                let known = !(step.tells_itself && matches!(step.phase, Phase::Running { text: None, .. }));
+                let same = known && stage(text) == stage(&step.words());
+                let news = text != NOT_WAITED && step.is_long() && percent.is_none() && !same;
                 news.then(|| start.text(text))
             }
             EventKind::Waiting { .. } => None,
