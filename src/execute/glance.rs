@@ -1,12 +1,14 @@
 //! One look at every machine that exists: which stage it is in now, without waiting. For `status` and `inventory`.
 //!
-//! Nothing is changed and no lock is needed: one follower a node, all nodes at once, machine by machine.
+//! Nothing is changed and no lock is needed: one follower a node, all nodes at once, two machines of a node at once.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ipnet::IpNet;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 use super::LoginKeys;
@@ -19,7 +21,7 @@ use crate::model::observed::{Observed, Power, Vm};
 use crate::model::outcome::{MachineReport, Stage};
 use crate::model::plan::ExpectedAddress;
 use crate::pve::property::Net;
-use crate::remote::{AgentAsk, Answer, FollowEvent, FollowRequest, Follower, LoginAnswer, LoginAsk, Remote};
+use crate::remote::{AgentAsk, Answer, FollowEvent, FollowRequest, LoginAnswer, LoginAsk, Remote};
 
 /// What a look needs beyond the nodes.
 #[derive(Clone, Debug, Default)]
@@ -120,34 +122,47 @@ struct Look<R> {
 }
 
 impl<R: Remote> Look<R> {
-    async fn node(self, node: NodeName, mut machines: Vec<Looked>) -> Vec<MachineReport> {
-        if let Ok(mut follower) = self.remote.follow(&node).await {
-            for looked in machines.iter_mut().filter(|looked| looked.report.stage == Stage::Running) {
-                self.machine(&node, looked, &mut follower).await;
-            }
+    async fn node(self, node: NodeName, machines: Vec<Looked>) -> Vec<MachineReport> {
+        let Ok(follower) = self.remote.follow(&node).await else {
+            return machines.into_iter().map(|looked| looked.report).collect();
+        };
+        let agents = Arc::new(Agents::new(follower.requests));
+        // Ends with this look, however that ends.
+        let mut serving = JoinSet::new();
+        serving.spawn(Arc::clone(&agents).serve(follower.events));
+        let look = Arc::new(self);
+        let mut looks = JoinSet::new();
+        for mut looked in machines {
+            let (look, agents, node) = (Arc::clone(&look), Arc::clone(&agents), node.clone());
+            looks.spawn(async move {
+                if looked.report.stage == Stage::Running {
+                    look.machine(&node, &mut looked, &agents).await;
+                }
+                looked.report
+            });
         }
-        machines.into_iter().map(|looked| looked.report).collect()
+        looks.join_all().await
     }
 
     /// Each stage that holds is noted; the first that doesn't ends the look.
-    async fn machine(&self, node: &NodeName, looked: &mut Looked, follower: &mut Follower) -> Option<()> {
+    async fn machine(&self, node: &NodeName, looked: &mut Looked, agents: &Agents) -> Option<()> {
         let vmid = looked.report.vmid;
-        if agent::ping(&ask(follower, vmid, AgentAsk::Ping).await?) != Ping::Answers {
+        if agent::ping(&agents.ask(vmid, AgentAsk::Ping).await?) != Ping::Answers {
             return None;
         }
         looked.report.stage = Stage::Agent;
-        let interfaces = agent::interfaces(&ask(follower, vmid, AgentAsk::Interfaces).await?)?;
+        let interfaces = agent::interfaces(&agents.ask(vmid, AgentAsk::Interfaces).await?)?;
         let (address, all) = agent::choose_address(&interfaces, &looked.mac, &looked.expected, &self.exclude);
         looked.report.addresses = all.into_iter().filter(|other| Some(*other) != address).collect();
         looked.report.address = address;
         let address = address?;
         looked.report.stage = Stage::Address;
-        match agent::cloud_init(&ask(follower, vmid, AgentAsk::CloudInit).await?) {
+        match agent::cloud_init(&agents.ask(vmid, AgentAsk::CloudInit).await?) {
             CloudInitStatus::Done | CloudInitStatus::Degraded(_) | CloudInitStatus::Untold(_) => {}
             CloudInitStatus::Running | CloudInitStatus::Failed(_) | CloudInitStatus::Silent(_) => return None,
         }
         looked.report.stage = Stage::CloudInit;
-        looked.report.host_keys = agent::host_keys(&ask(follower, vmid, AgentAsk::HostKeys).await?).unwrap_or_default();
+        looked.report.host_keys = agent::host_keys(&agents.ask(vmid, AgentAsk::HostKeys).await?).unwrap_or_default();
         if let (Some(path), false) = (&self.options.known_hosts, looked.report.host_keys.is_empty()) {
             let names = [looked.report.name.to_string(), address.to_string()]
                 .map(|host| known_hosts::entry_name(&host, self.port));
@@ -184,16 +199,41 @@ impl<R: Remote> Look<R> {
     }
 }
 
-/// One agent probe through the follower; `None` when the follower is gone.
-async fn ask(follower: &mut Follower, vmid: Vmid, ask: AgentAsk) -> Option<Answer> {
-    follower.requests.send(FollowRequest::Agent { vmid, ask }).ok()?;
-    loop {
-        match follower.events.recv().await? {
-            FollowEvent::Agent { vmid: of, ask: to, answer } if of == vmid && to == ask => return Some(answer),
-            FollowEvent::Agent { .. }
-            | FollowEvent::Log { .. }
-            | FollowEvent::Exited { .. }
-            | FollowEvent::Lost { .. } => {}
+type Waiting = BTreeMap<(Vmid, AgentAsk), oneshot::Sender<Answer>>;
+
+/// Who asked which agent what, through one follower; a node answers two at a time, in the order asked.
+struct Agents {
+    requests: UnboundedSender<FollowRequest>,
+    /// `None` once the follower is gone.
+    waiting: Mutex<Option<Waiting>>,
+}
+
+impl Agents {
+    fn new(requests: UnboundedSender<FollowRequest>) -> Self {
+        Self { requests, waiting: Mutex::new(Some(BTreeMap::new())) }
+    }
+
+    /// One probe; `None` when the follower is gone.
+    async fn ask(&self, vmid: Vmid, ask: AgentAsk) -> Option<Answer> {
+        let (sender, answer) = oneshot::channel();
+        self.waiting().as_mut()?.insert((vmid, ask), sender);
+        self.requests.send(FollowRequest::Agent { vmid, ask }).ok()?;
+        answer.await.ok()
+    }
+
+    async fn serve(self: Arc<Self>, mut events: UnboundedReceiver<FollowEvent>) {
+        while let Some(event) = events.recv().await {
+            if let FollowEvent::Agent { vmid, ask, answer } = event
+                && let Some(sender) = self.waiting().as_mut().and_then(|waiting| waiting.remove(&(vmid, ask)))
+            {
+                // Who asked may have gone.
+                let _ = sender.send(answer);
+            }
         }
+        *self.waiting() = None;
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Option<Waiting>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

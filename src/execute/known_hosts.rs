@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 /// The file with one machine's keys in place of its earlier ones, also those at an address that it had before. The first
 /// of `names` is its own; the others are taken off every other line, too (an address that another machine had before is
@@ -18,9 +19,13 @@ pub fn entry_name(host: &str, port: u16) -> String {
     if port == 22 { host.to_owned() } else { format!("[{host}]:{port}") }
 }
 
+/// Machines become ready side by side: none may take away the line that another has just written.
+static WRITING: Mutex<()> = Mutex::new(());
+
 /// Writes the file anew with this machine's keys (none: it is forgotten): a temporary file beside it, then a rename.
 /// A device (`/dev/null`) keeps nothing, and is left what it is; a link stays, what it leads to is written.
 pub fn write(path: &Path, names: &[String], keys: &[String]) -> std::io::Result<()> {
+    let _turn = WRITING.lock().unwrap_or_else(PoisonError::into_inner);
     let real = match std::fs::metadata(path) {
         Ok(found) if found.is_file() => path.canonicalize()?,
         Ok(found) if !found.is_dir() => return Ok(()),
@@ -58,6 +63,20 @@ fn without(line: &str, names: &[String]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn machines_that_are_ready_at_once_all_have_their_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("known_hosts");
+        std::thread::scope(|scope| {
+            for number in 0..8 {
+                let path = &path;
+                scope.spawn(move || write(path, &[format!("k8s-worker-{number}")], &["ssh-ed25519 AAAA".to_owned()]));
+            }
+        });
+        let lines = std::fs::read_to_string(&path).unwrap();
+        assert_eq!(lines.lines().count(), 8, "{lines}");
+    }
 
     fn names(list: &[&str]) -> Vec<String> {
         list.iter().map(|name| (*name).to_owned()).collect()

@@ -1,5 +1,8 @@
 //! From nothing to ready, and what comes after.
 
+use std::sync::Arc;
+
+use pvekube::execute::{GlanceOptions, glance};
 use pvekube::model::outcome::Stage;
 use pvekube::sandbox::world::StorageKind;
 
@@ -79,4 +82,24 @@ async fn every_kind_of_storage_holds_machines_after_one_apply() {
             cluster.assert_tidy().await;
         }
     }
+}
+
+/// A node answers two probes of agents at once: twice as many machines as one after the other in the same time.
+#[tokio::test(start_paused = true)]
+async fn a_look_at_many_machines_asks_two_agents_of_a_node_at_once() {
+    let look = async |count: usize| {
+        let manifest = format!("cluster: k8s\nworkers: {{count: {count}, size: small, network: {{mode: dhcp}}}}\n");
+        let cluster = Cluster::new(&manifest);
+        let applied = cluster.apply().await;
+        assert!(applied.outcome.is_success(), "{}", applied.failures());
+        let observed = cluster.observe().await;
+        let begun = tokio::time::Instant::now();
+        let options = GlanceOptions { keys: crate::cluster::options().keys, known_hosts: None };
+        let machines = glance(&cluster.desired, &observed, Arc::new(cluster.remote.clone()), options).await;
+        assert!(machines.len() == count && machines.iter().all(|machine| machine.ready), "{machines:#?}");
+        begun.elapsed().as_secs_f64()
+    };
+    // On three nodes.
+    let (one, eight) = (look(3).await, look(24).await);
+    assert!(eight < one * 5.0, "one machine a node {one:.1} s, eight {eight:.1} s");
 }
