@@ -25,7 +25,7 @@ pub async fn run(ui: &Ui, global: &Global, args: &Args) -> Result<Exit, Stop> {
         (None, false) => Approval::Ask,
     };
     run::can_approve(ui, approval, args.running.format)?;
-    run::can_write(global, &args.running)?;
+    run::can_write(global, &args.running, args.plan.as_ref())?;
     let session = session::open(global)?;
     let done = go(ui, &session, args, approval).await;
     session.nodes.close().await;

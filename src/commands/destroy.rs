@@ -13,7 +13,7 @@ use crate::ui::Ui;
 pub async fn run(ui: &Ui, global: &Global, args: &Args) -> Result<Exit, Stop> {
     let approval = if args.auto_approve { Approval::Given } else { Approval::Ask };
     run::can_approve(ui, approval, args.running.format)?;
-    run::can_write(global, &args.running)?;
+    run::can_write(global, &args.running, None)?;
     let session = session::open(global)?;
     let done = go(ui, &session, args, approval).await;
     session.nodes.close().await;

@@ -80,7 +80,7 @@ pub async fn go(
     }
     let approval = if edit.auto_approve { Approval::Given } else { Approval::Ask };
     run::can_approve(ui, approval, edit.running.format)?;
-    run::can_write(global, &edit.running)?;
+    run::can_write(global, &edit.running, None)?;
     let session = session::with(global, edited.new)?;
     let done = apply(ui, &session, &path, edit, approval, only, prune).await;
     session.nodes.close().await;

@@ -9,6 +9,8 @@ pub fn owner() -> String {
     } else {
         host.trim().to_owned()
     };
+    let plain = |name: &str| name.replace(|letter: char| !letter.is_ascii_graphic(), "_");
+    let (user, host) = (plain(&user), plain(&host));
     let now = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ");
     format!("{user}@{host} pid {} since {now}", std::process::id())
 }

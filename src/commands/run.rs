@@ -43,8 +43,10 @@ pub fn can_approve(ui: &Ui, approval: Approval, format: TextOrJson) -> Result<()
 }
 
 /// What is written at the end is tried before anything begins.
-pub fn can_write(global: &Global, running: &Running) -> Result<(), Fault> {
-    let inputs = session::input_paths(global);
+///
+/// `plan`: a saved one, which is read as the inputs are.
+pub fn can_write(global: &Global, running: &Running, plan: Option<&PathBuf>) -> Result<(), Fault> {
+    let inputs: Vec<_> = session::input_paths(global).into_iter().chain(plan.cloned()).collect();
     let files = [&running.inventory, &running.timeline, &running.known_hosts];
     files.into_iter().flatten().try_for_each(|path| files::can_write(path, &inputs))
 }

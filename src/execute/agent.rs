@@ -102,6 +102,8 @@ pub(super) fn choose_address(
 }
 
 fn is_reachable(address: IpAddr) -> bool {
+    // `::ffff:127.0.0.1` is 127.0.0.1.
+    let address = address.to_canonical();
     let link_local = match address {
         IpAddr::V4(v4) => v4.is_link_local(),
         IpAddr::V6(v6) => v6.is_unicast_link_local(),

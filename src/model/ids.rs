@@ -164,7 +164,8 @@ impl FromStr for MachineId {
         let bad = || format!("`{text}` is not <pool>-<number>");
         let (stem, number) = text.rsplit_once('-').ok_or_else(bad)?;
         let number: u32 = number.parse().map_err(|_| bad())?;
-        if stem.is_empty() || number == 0 || text != format!("{stem}-{number}") {
+        let label = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        if stem.is_empty() || !stem.bytes().all(label) || number == 0 || text != format!("{stem}-{number}") {
             return Err(bad());
         }
         let pool = match stem {

@@ -70,9 +70,12 @@ impl Mark {
                 Some(("cluster", value)) => cluster.replace(ClusterName::new(value)).is_none(),
                 Some(("machine", value)) => subject.replace(MarkSubject::Machine(value.parse().ok()?)).is_none(),
                 None if word == "template" => subject.replace(MarkSubject::Template).is_none(),
-                Some(("vmid", value)) => vmid.replace(Vmid(value.parse().ok()?)).is_none(),
+                Some(("vmid", value)) => vmid.replace(Vmid(plain_number(value)?)).is_none(),
                 Some(("image", value)) => image.replace(value.parse().ok()?).is_none(),
-                Some(("recipe", value)) => recipe.replace(value.to_owned()).is_none(),
+                Some(("recipe", value)) if value.bytes().all(|byte| byte.is_ascii_hexdigit()) => {
+                    recipe.replace(value.to_owned()).is_none()
+                }
+                Some(("recipe", _)) => return None,
                 // A later pvekube may add words: they don't make the mark unreadable.
                 Some(_) => true,
                 None => false,
@@ -107,5 +110,35 @@ impl Mark {
     /// The description without any mark; the text around it is kept.
     pub fn take_out_of(description: &str) -> String {
         description.lines().filter(|line| !line.trim().starts_with("pvekube/")).collect::<Vec<_>>().join("\n")
+    }
+}
+
+/// As we write it: neither `+113` nor `0113`.
+fn plain_number(text: &str) -> Option<u32> {
+    text.parse::<u32>().ok().filter(|number| number.to_string() == text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mark_is_read_as_it_is_written_or_not_at_all() {
+        let mark = "pvekube/1 cluster=k8s machine=gpu-3 vmid=113 recipe=1f2e3d4c";
+        assert_eq!(Mark::find(&format!("rack 4\n{mark}\n")).map(|mark| mark.to_string()).as_deref(), Some(mark));
+        assert!(Mark::find(&format!("{mark} from=later")).is_some(), "words of a later version");
+        for (word, other) in [
+            ("vmid=113", "vmid=+113"),
+            ("vmid=113", "vmid=0113"),
+            ("vmid=113", "vmid=113 vmid=114"),
+            ("gpu-3", "gpu-03"),
+            ("gpu-3", "g\u{1b}u-3"),
+            ("recipe=1f2e3d4c", "recipe=\u{9b}2J"),
+            (" vmid=113", ""),
+            ("pvekube/1", "pvekube/2"),
+        ] {
+            assert_eq!(Mark::find(&mark.replace(word, other)), None, "{other:?}");
+        }
+        assert_eq!(Mark::find(&format!("{mark}\n{mark}")), None, "two of them");
     }
 }

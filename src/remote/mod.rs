@@ -138,8 +138,8 @@ pub struct Operation {
 /// What an operation does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Work {
-    /// `env LC_ALL=C.UTF-8 /usr/sbin/qm ARGS… </dev/null`, output to the log. An argument that begins with `@FOLDER/`
-    /// names a file of the folder.
+    /// `env LC_ALL=C.UTF-8 /usr/sbin/qm ARGS… </dev/null`, output to the log. An argument `@FOLDER/NAME`
+    /// names a file of the folder; where there is none of that name it is left as it is.
     Qm { args: Vec<String> },
     /// `/usr/sbin/pvesm free VOLID`.
     FreeVolume { volume: String },

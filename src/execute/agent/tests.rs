@@ -101,3 +101,13 @@ fn host_keys_lose_their_comments_and_dsa() {
     assert_eq!(host_keys(&executed(0, out, "")), Ok(vec!["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAICuh".into()]));
     assert!(host_keys(&executed(1, "", "cat: /etc/ssh: No such file")).is_err());
 }
+
+#[test]
+fn nobody_reaches_a_machine_by_what_is_its_own() {
+    for own in ["127.0.0.1", "::1", "169.254.1.1", "fe80::1", "::", "224.0.0.1", "::ffff:127.0.0.1"] {
+        assert!(!is_reachable(own.parse().unwrap()), "{own}");
+    }
+    for other in ["10.0.0.7", "fd00::7", "::ffff:10.0.0.7"] {
+        assert!(is_reachable(other.parse().unwrap()), "{other}");
+    }
+}

@@ -13,7 +13,11 @@ while read -r length <&3; do
   # The x keeps newlines at the end of an argument.
   argument=$(head -c "$length" <&3 && printf x)
   argument=${argument%x}
-  case $argument in @FOLDER/*) argument="$dir/files/${argument#@FOLDER/}" ;; esac
+  # Only a file that is there: a VM's Notes may begin like that, too.
+  case $argument in
+  @FOLDER/*/*) ;;
+  @FOLDER/*) [ -f "$dir/files/${argument#@FOLDER/}" ] && argument="$dir/files/${argument#@FOLDER/}" ;;
+  esac
   set -- "$@" "$argument"
 done
 exec 3<&-

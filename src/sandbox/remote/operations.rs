@@ -149,9 +149,12 @@ fn argv_file(work: &Work) -> Vec<u8> {
 async fn run(context: &Context, work: &Work) -> i32 {
     match work {
         Work::Qm { args } => {
-            let files = format!("{}/files/", context.folder);
-            let named =
-                args.iter().map(|arg| arg.strip_prefix("@FOLDER/").map_or(arg.clone(), |f| format!("{files}{f}")));
+            let files = format!("{}/files", context.folder);
+            let there = context.node.list(&files);
+            let named = args.iter().map(|arg| match arg.strip_prefix("@FOLDER/") {
+                Some(file) if there.iter().any(|name| name == file) => format!("{files}/{file}"),
+                Some(_) | None => arg.clone(),
+            });
             context.program(["qm".to_owned()].into_iter().chain(named)).await
         }
         Work::FreeVolume { volume } => context.program(["pvesm", "free", volume].map(str::to_owned)).await,
