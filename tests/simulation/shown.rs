@@ -116,18 +116,14 @@ pub fn faults(plan: &Plan, world: &Arc<World>, sight: &Sight<'_>) -> Vec<String>
         found.push(format!("P3: a plan without changes has {} steps", plan.steps.len()));
     }
     found.extend(absent_is_not_unknown(plan, world, sight));
-    let mut case = checker::Case { desired: sight.desired.clone(), observed: sight.observed.clone() };
-    // The judge does not know that machines wait for a template that an earlier run still makes: to it they are not wanted.
+    let case = checker::Case { desired: sight.desired.clone(), observed: sight.observed.clone() };
+    // The judge does not know of machines that wait for a template that an earlier run still makes, nor of the places that
+    // are kept for them.
     let attaches =
         |step: &Step| matches!((&step.action, &step.subject), (Action::Attach { .. }, Target::Template { .. }));
-    if plan.steps.iter().any(attaches) {
-        let existing = machines(sight.observed, sight.desired);
-        let planned = |of: &MachineId| {
-            plan.changes.iter().any(|change| matches!(&change.target, Target::Machine { id, .. } if id == of))
-        };
-        case.desired.machines.retain(|machine| existing.contains_key(&machine.id) || planned(&machine.id));
+    if !plan.steps.iter().any(attaches) {
+        found.extend(checker::check(&case, plan).err().map(|fault| format!("P7: {fault}")));
     }
-    found.extend(checker::check(&case, plan).err().map(|fault| format!("P7: {fault}")));
     found.extend(disorder(plan));
     found.extend(unconsented(plan, sight));
     found

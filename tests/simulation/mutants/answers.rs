@@ -1,6 +1,15 @@
-//! Answers to `Probe::Vm`, falsified: their sections are as `pve::report` describes them.
+//! Answers, falsified: their sections are as `pve::report` describes them. Those of a VM are answers to `Probe::Vm`.
 
 use pvekube::model::mark::Mark;
+use pvekube::pve::report::frame::Writer;
+
+/// An observation of a node with nothing on it.
+pub fn of_nothing(nonce: &str) -> Vec<u8> {
+    let mut writer = Writer::new(nonce);
+    writer.section(&["clock"], b"0\n");
+    writer.section(&["local"], b"link 755 nodes/x\n");
+    writer.finish()
+}
 
 /// The config in an answer, changed; `None` from `change`: as if there were no such VM.
 pub fn with_config(answer: &[u8], change: impl FnOnce(&str) -> Option<String>) -> Vec<u8> {
