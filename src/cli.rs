@@ -21,8 +21,8 @@ pub use plan::{Apply, Destroy, Plan, PlanFormat, Planning, Running};
 #[command(name = "pvekube", version, max_term_width = 100, disable_help_subcommand = true)]
 #[command(after_help = "\
 Examples:
-  pvekube apply --sandbox            try it: three simulated nodes, no Proxmox needed
-  pvekube init --node pve1.lan       write config.yaml and cluster.yaml for your cluster
+  pvekube apply --sandbox            try it, on simulated nodes
+  pvekube init --node pve1.lan       write both files for your own nodes
   pvekube plan                       what would change, and why
   pvekube apply                      make it so, after you said yes
 
@@ -34,7 +34,7 @@ Three ways to delete:
 Exit codes:
   0      done, or nothing to do
   1      an error, a refusal, a cancelled apply, a machine that is not ready
-  2      there are changes (plan --detailed-exitcode), or not all is ready (status)
+  2      changes (plan --detailed-exitcode), or not all is ready (status)
   130    interrupted")]
 pub struct Cli {
     #[command(flatten)]
@@ -98,37 +98,39 @@ Exit codes: 0 no problem, 1 problems.")]
     #[command(after_help = "\
 Examples:
   pvekube plan
-  pvekube plan --detailed-exitcode            exit 2 when there is something to do
-  pvekube plan --out plan.json                save it; `pvekube apply plan.json` does exactly that
-  pvekube plan --format markdown              a pull-request comment
-  pvekube plan --observed observed.json       no access to any node needed
-  pvekube plan --without-node pve2            what if pve2 were gone?
+  pvekube plan --detailed-exitcode         exit 2 when there is something to do
+  pvekube plan --out plan.json             save it for: pvekube apply plan.json
+  pvekube plan --format markdown           a pull-request comment
+  pvekube plan --observed observed.json    no access to any node needed
+  pvekube plan --without-node pve2         what if pve2 were gone?
 
-Exit codes: 0 planned, 1 an error or a failed check, 2 changes (with --detailed-exitcode).")]
+Exit codes: 0 planned, 1 an error or a failed check, 2 changes (with
+--detailed-exitcode).")]
     Plan(Box<Plan>),
     /// Make it so: show the plan, ask, run it
     #[command(after_help = "\
 Examples:
-  pvekube apply                               shows the plan; only `yes` goes on
+  pvekube apply                               asks; only `yes` goes on
   pvekube apply --auto-approve                no question (CI)
-  pvekube apply plan.json                     exactly the saved plan, or a refusal
-  pvekube apply --expect 3f2a…                only if the plan still has this digest
+  pvekube apply plan.json                     exactly the saved plan
+  pvekube apply --expect 3f2a…                only the plan with this digest
   pvekube apply --sandbox --auto-approve      on simulated nodes
 
-Exit codes: 0 all done and ready, or nothing to do; 1 an error, a refusal, cancelled, or not ready;
-130 interrupted.")]
+Exit codes: 0 all done and ready, or nothing to do; 1 an error, a refusal,
+cancelled, or not ready; 130 interrupted.")]
     Apply(Box<Apply>),
     /// Show the machines: node, VMID, address, readiness, drift
     #[command(
-        after_help = "Examples:\n  pvekube status\n  pvekube status --watch\n\nExit codes: 0 all machines of the manifest are ready, 2 not all.\nMachines that the manifest no longer lists are shown (`plan --prune` would delete them) and don't count."
+        after_help = "Examples:\n  pvekube status\n  pvekube status --watch\n\nExit codes: 0 all machines of the manifest are ready, 2 not all.\nMachines that the manifest no longer lists are shown and don't count."
     )]
     Status(Status),
     /// Print the machines for other tools: Ansible, ssh_config, /etc/hosts, JSON
     #[command(after_help = "\
 Examples:
   pvekube inventory --format ansible > inventory.yaml
-  pvekube inventory --format ssh-config > ssh_config      then: ssh -F ssh_config k8s-master-1
-  pvekube inventory --format hosts                        a block for /etc/hosts")]
+  pvekube inventory --format ssh-config > ssh_config
+  ssh -F ssh_config k8s-master-1
+  pvekube inventory --format hosts            a block for /etc/hosts")]
     Inventory(Inventory),
     /// Print what the nodes answered, as JSON for `plan --observed`
     #[command(after_help = "Examples:\n  pvekube observe > observed.json\n  pvekube plan --observed observed.json")]
@@ -145,22 +147,22 @@ Examples:
   pvekube destroy
   pvekube destroy --templates --accept delete-masters,break-quorum,many-deletes
 
-To delete less: `remove NAME` takes one machine out of the manifest, and deletes it;
-`apply --prune` deletes what the manifest no longer lists.")]
+To delete less: `remove NAME` takes one machine out of the manifest, and
+deletes it; `apply --prune` deletes what the manifest no longer lists.")]
     Destroy(Box<Destroy>),
     /// Write config.yaml and cluster.yaml for your nodes; never overwrites
     #[command(after_help = "\
 Examples:
   pvekube init                      asks for what it needs
-  pvekube init --node pve1.lan      asks nothing: finds the cluster's other nodes, a storage, a bridge
-  pvekube init --node root@pve1.lan --key ~/.ssh/pve.key --masters 3 --workers 5")]
+  pvekube init --node pve1.lan      asks nothing, finds what is there
+  pvekube init --node root@pve1.lan --key ~/.ssh/pve.key --masters 3")]
     Init(Init),
     /// Add machines of a role to the manifest, then apply just them
     #[command(after_help = "\
 Examples:
   pvekube create --role worker
   pvekube create --role worker --size large --count 2
-  pvekube create --role worker --network static --ip 10.0.0.31/24 --gateway 10.0.0.1")]
+  pvekube create --role worker --network static \\\n      --ip 10.0.0.31/24 --gateway 10.0.0.1")]
     Create(Box<Create>),
     /// Set how many machines a pool has, in the manifest, then apply
     #[command(after_help = "\
@@ -168,7 +170,8 @@ Examples:
   pvekube scale workers=5
   pvekube scale masters=3 workers=5
 
-New machines take the lowest free numbers. With fewer, those with the highest are deleted.")]
+New machines take the lowest free numbers. With fewer, those with the highest
+are deleted.")]
     Scale(Scale),
     /// Take a machine out of the manifest and delete it, just it
     #[command(after_help = "\
@@ -285,6 +288,19 @@ mod tests {
     #[test]
     fn the_command_line_is_well_formed() {
         Cli::command().debug_assert();
+    }
+
+    /// Examples and the like are laid out for a terminal of 80 columns.
+    #[test]
+    fn examples_are_never_wrapped() {
+        let mut commands = vec![Cli::command()];
+        while let Some(command) = commands.pop() {
+            let after = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            for line in after.lines() {
+                assert!(line.chars().count() <= 79, "{}: {line}", command.get_name());
+            }
+            commands.extend(command.get_subcommands().cloned());
+        }
     }
 
     /// The flag's help names them all.
