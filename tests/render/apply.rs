@@ -233,7 +233,7 @@ fn a_log_has_one_line_a_stage() {
             lines.extend(progress.line(&event).map(|line| line.to_text(false)));
             progress.take(&event);
         }
-        let stages = lines.iter().filter_map(|line| line.trim_end().splitn(3, ": ").nth(1).map(str::to_owned));
+        let stages = lines.iter().filter_map(|line| line.trim_end().split(": ").nth(1).map(str::to_owned));
         (stages.collect::<Vec<_>>(), lines)
     };
     // A console is one stage, whatever it says.
