@@ -13,10 +13,11 @@ use super::node::Node;
 use super::options::ApplyOptions;
 use super::random::Random;
 use crate::model::desired::Desired;
-use crate::model::ids::{ClusterName, MachineName, NodeName};
+use crate::model::ids::{ClusterName, MachineName, NodeName, Role};
+use crate::model::mark::MarkSubject;
 use crate::model::observed::Observed;
 use crate::model::outcome::{EventKind, MachineReport, Stage};
-use crate::model::plan::{Action, HazardKind, Plan, Step, Target};
+use crate::model::plan::{Action, ChangeAction, Hazard, HazardKind, Plan, Step, Target};
 use crate::remote::Remote;
 
 pub(super) struct Run<R> {
@@ -33,7 +34,7 @@ pub(super) struct Run<R> {
     pub(super) local_image: OnceCell<Result<std::path::PathBuf, String>>,
     /// Looked for once, before the first clone.
     pub(super) made_meanwhile: OnceCell<Made>,
-    /// The plan breaks the masters' quorum, and somebody agreed to that.
+    /// The plan breaks the masters' quorum and somebody agreed to that, or no cluster is left whose quorum could break.
     pub(super) may_break_quorum: bool,
     /// Machines that the plan waits for; only they are reported.
     awaited: BTreeSet<MachineName>,
@@ -63,6 +64,8 @@ impl<R: Remote> Run<R> {
             _ => None,
         });
         let random = Random::new(options.seed);
+        let accepted = |hazard: &Hazard| hazard.kind == HazardKind::BreakQuorum && hazard.accepted;
+        let may_break_quorum = plan.hazards.iter().any(accepted) || deletes_all_masters(plan, &observed);
         Self {
             remote,
             cluster: plan.cluster.clone(),
@@ -75,10 +78,7 @@ impl<R: Remote> Run<R> {
             interrupt,
             local_image: OnceCell::new(),
             made_meanwhile: OnceCell::new(),
-            may_break_quorum: plan
-                .hazards
-                .iter()
-                .any(|hazard| hazard.kind == HazardKind::BreakQuorum && hazard.accepted),
+            may_break_quorum,
             awaited: awaited.collect(),
             cloned: cloned.collect(),
             machines: Mutex::default(),
@@ -204,4 +204,15 @@ impl<R: Remote> StepRun<R> {
         let Target::Machine { name, .. } = &self.step.subject else { return };
         self.run.note_machine(name, &self.step, |report| report.ready = true);
     }
+}
+
+/// Every master that exists goes for good; `delete-masters` was accepted for that.
+fn deletes_all_masters(plan: &Plan, observed: &Observed) -> bool {
+    let is_master =
+        |subject: &MarkSubject| matches!(subject, MarkSubject::Machine(id) if id.pool.role() == Role::Master);
+    let there = observed.managed(&plan.cluster).filter(|(_, _, _, mark)| is_master(&mark.subject)).count();
+    let gone = plan.changes.iter().filter(|change| {
+        change.action == ChangeAction::Delete && matches!(change.target, Target::Machine { role: Role::Master, .. })
+    });
+    there > 0 && gone.count() == there
 }
