@@ -32,7 +32,7 @@ use mutants::table::{self, Row, TABLE};
 /// Histories that `tests/run` lives.
 const HISTORIES: u64 = 2000;
 /// Within so many histories each broken pvekube must be caught; most are in the first few.
-const MUTATION_SEEDS: u64 = 600;
+const MUTATION_SEEDS: u64 = 3000;
 /// So many histories without the fault must not find out what only the fault shows.
 const CALM_SEEDS: u64 = 20;
 /// Histories that are lived twice and compared, command by command.
