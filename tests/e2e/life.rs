@@ -60,10 +60,10 @@ pub const MAKE: Phase = Phase {
     manifest: MACHINE,
     words: APPLY,
     points: &[
-        point(Before, "wget *", "fetch", ""),
-        point(After, "wget *", "fetch", ""),
         point(Before, "qm create 9000 *", "create", ""),
         point(After, "qm create 9000 *", "create", HALF_MADE),
+        point(Before, "wget *", "fetch", HALF_MADE),
+        point(After, "wget *", "fetch", HALF_MADE),
         point(Within, "qm set 9000 *import-from=*", "import", HALF_MADE),
         point(After, "qm set 9000 *import-from=*", "import", HALF_MADE),
         point(Before, "qm set 9000 *--boot*", "set", HALF_MADE),
