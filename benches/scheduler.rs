@@ -1,7 +1,7 @@
 //! How close the executor's schedule comes to the best possible one: makespan ÷ lower bound over generated clusters, beside
 //! one step after the other and a flat parallelism of ten. In simulated time; `cargo bench --bench scheduler`.
 //!
-//! A case is a plan as the planner makes it: templates where they are missing (fetch, create, import, drives, bake, convert),
+//! A case is a plan as the planner makes it: templates where they are missing (create, fetch, import, drives, bake, convert),
 //! machines (clone, set, resize, start, wait until ready), a few deleted, a few rebooted in rolling order. The scheduler sees
 //! the planner's estimates; the steps really take up to a quarter more or less. Limits are PVE's: one step a VM, two clones
 //! a (node, storage), four steps a node.
@@ -81,9 +81,9 @@ impl Builder {
 
     fn template(&mut self, node: u32) -> StepId {
         let vmid = 9000 + node;
-        let fetch = self.add(node, vmid, &Kind::Work, 40, &[]);
         let create = self.add(node, vmid, &Kind::Work, 2, &[]);
-        let import = self.add(node, vmid, &Kind::Copy, 25, &[fetch, create]);
+        let fetch = self.add(node, vmid, &Kind::Work, 40, &[create]);
+        let import = self.add(node, vmid, &Kind::Copy, 25, &[fetch]);
         let drives = self.add(node, vmid, &Kind::Work, 2, &[import]);
         let bake = self.add(node, vmid, &Kind::Work, 90, &[drives]);
         self.add(node, vmid, &Kind::Work, 2, &[bake])
