@@ -215,7 +215,8 @@ proptest! {
         if let Ok(loaded) = result {
             promises(&loaded.desired);
             for (text, schema) in [(&config, &*CONFIG_SCHEMA), (&manifest, &*MANIFEST_SCHEMA)] {
-                let value: serde_json::Value = serde_yaml::from_str(text).unwrap();
+                // libyaml allows fewer names of anchors than YAML does.
+                let Ok(value) = serde_yaml::from_str::<serde_json::Value>(text) else { continue };
                 prop_assert!(schema.is_valid(&value), "taken, but not by the schema: {text}");
             }
         }
