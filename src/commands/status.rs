@@ -20,10 +20,9 @@ const PAUSE: Duration = Duration::from_secs(5);
 
 pub async fn run(ui: &Ui, global: &Global, args: &Args) -> Result<Exit, Stop> {
     let session = session::open(global)?;
-    let interrupt = interrupts::catch(ui);
     let done = tokio::select! {
         done = watch(ui, &session, args) => done,
-        () = interrupts::first(interrupt) => Ok(Exit::Interrupted),
+        () = interrupts::signalled() => Ok(Exit::Interrupted),
     };
     session.nodes.close().await;
     done
