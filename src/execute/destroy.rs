@@ -11,7 +11,7 @@ use crate::model::ids::StorageName;
 use crate::model::mark::{Mark, MarkSubject};
 use crate::model::vm_config::VmConfig;
 use crate::pve::commands;
-use crate::pve::property::Properties;
+use crate::pve::property::{Properties, has_disk};
 use crate::remote::Remote;
 
 /// Seconds a guest is given to shut down before it is stopped by force.
@@ -24,11 +24,12 @@ impl<R: Remote> StepRun<R> {
         let seen = self.at_rest().await?;
         let Some(config) = seen.config.clone() else { return Ok(()) };
         seen.marked(mark, &self.subject())?;
-        // A template that was never converted, or not wholly, is half-made, too, whatever its lock says: a failed import or
-        // bake leaves none, and a `qm template` that lost quorum leaves base volumes that its config does not name.
-        let converted = config.is_template() && self.unconverted(&config).is_empty();
-        let half_made = half_made || mark.subject == MarkSubject::Template && !converted;
-        if half_made {
+        let whole = self.is_whole(mark, &config);
+        if half_made && whole {
+            let summary = format!("{}: it was half-made when this was planned, and is whole now", self.subject());
+            return Err(failure("made-meanwhile", summary, "run apply again: it plans with what is there now").into());
+        }
+        if half_made || mark.subject == MarkSubject::Template && !whole {
             self.found("half-made, removed".to_owned());
             return self.unmake(&seen, mark, &self.storage()).await;
         }
@@ -56,6 +57,16 @@ impl<R: Remote> StepRun<R> {
             }
         }
         Ok(())
+    }
+
+    /// A machine has a disk and no lock of its making. A template was converted, too, and wholly: a failed import or bake leaves
+    /// no lock, and a `qm template` that lost quorum leaves base volumes that its config does not name.
+    fn is_whole(&self, mark: &Mark, config: &VmConfig) -> bool {
+        let made = has_disk(&config.keys) && !config.lock().is_some_and(|lock| matches!(lock, "clone" | "create"));
+        made && match &mark.subject {
+            MarkSubject::Machine(_) => true,
+            MarkSubject::Template => config.is_template() && self.unconverted(config).is_empty(),
+        }
     }
 
     /// Removes what an interrupted creation left: our marked VM, if there is one, and every volume of its id. A creation

@@ -6,7 +6,7 @@ use crate::model::desired::Machine;
 use crate::model::ids::{MachineId, NodeName, RealmId, Role, Vmid};
 use crate::model::observed::{NodeFacts, OperationSeen, Power, Realm};
 use crate::model::plan::HazardKind;
-use crate::pve::property::is_disk_key;
+use crate::pve::property::has_disk;
 
 use super::diff::{self, Diff};
 use super::report::Report;
@@ -228,9 +228,8 @@ fn present<'a>(survey: &Survey<'a>, machine: &Machine, found: &Found<'a>, report
 /// Why a VM of ours is an unfinished clone. Nobody works on it: a live operation was looked for before.
 pub(crate) fn half_made(found: &Found<'_>) -> Option<String> {
     // A clone gets each disk when it is copied: without any it is unfinished, also when an interrupted removal had unlocked
-    // it. A disk that somebody only detached is still there as `unusedN`.
-    let keys = &found.config.keys;
-    let bare = !keys.keys().any(|key| key.starts_with("unused") || is_disk_key(keys, key));
+    // it.
+    let bare = !has_disk(&found.config.keys);
     match found.config.lock() {
         None if bare && found.vm.power == Power::Stopped => {
             Some(format!("half-made clone without a disk (VM {}), made again", found.vmid()))

@@ -170,6 +170,6 @@ pub(crate) fn bake_network(bake: &Bake, node: &NodeName) -> Network {
 pub(crate) fn destroy_template(found: &Found<'_>, survey: &Survey<'_>, needs: &[StepId], graph: &mut Graph) -> StepId {
     let node = found.node.cloned().unwrap_or_else(|| NodeName::new(found.vm.node.as_str()));
     let lane = Lane { node, subject: target(survey), vmid: found.vmid(), disruption: None };
-    let half_made = found.config.lock().is_some_and(|lock| matches!(lock, "clone" | "create"));
+    let half_made = super::templates::unfinished(found).is_some();
     graph.add(&lane, Action::Destroy { mark: found.mark.clone(), half_made }, needs, estimate::DESTROY)
 }

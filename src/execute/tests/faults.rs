@@ -169,6 +169,19 @@ async fn a_half_made_clone_goes_with_all_its_volumes() {
     assert!(fake.with(|state| state.volumes[&101].is_empty()));
 }
 
+/// Another run finished what the plan had seen half-made.
+#[tokio::test(start_paused = true)]
+async fn what_is_whole_by_now_is_not_removed_as_half_made() {
+    let fake = Fake::new();
+    assert!(run(&fake, &machines([101])).await.outcome.is_success());
+    let before = fake.begun();
+    let mut steps = Steps::default();
+    let destroy = steps.add(101, &[], Action::Destroy { mark: mark(101), half_made: true }, 2);
+    let applied = run(&fake, &steps.plan()).await;
+    assert_eq!(applied.failure(destroy).id, "made-meanwhile");
+    assert_eq!(fake.begun(), before);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_locked_vm_is_not_forced() {
     let fake = Fake::new();

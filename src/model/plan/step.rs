@@ -106,7 +106,8 @@ pub enum Action {
         mark: Mark,
         timeout_s: u32,
     },
-    /// Mark verified, stopped, destroyed with its own volumes. `half_made`: `lock: clone`/`create` with our mark is unlocked first.
+    /// Mark verified, stopped, destroyed with its own volumes. `half_made`: it goes only because of that, unlocked if it must
+    /// be; one that is whole by then stays.
     Destroy {
         mark: Mark,
         half_made: bool,

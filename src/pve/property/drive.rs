@@ -72,6 +72,11 @@ pub fn is_disk_key(keys: &BTreeMap<String, String>, key: &str) -> bool {
     is_drive_key(key) && keys.get(key).and_then(|value| Drive::parse(value).ok()).is_some_and(|drive| !drive.is_cdrom())
 }
 
+/// A disk that is attached, or one that was only detached (`unusedN`).
+pub fn has_disk(keys: &BTreeMap<String, String>) -> bool {
+    keys.keys().any(|key| key.starts_with("unused") || is_disk_key(keys, key))
+}
+
 /// The first disk of `boot:`; without an order, `bootdisk:` (as old recipes have it, beside `boot: c`), else the lowest scsi,
 /// virtio, sata or ide disk.
 pub fn first_boot_disk(keys: &BTreeMap<String, String>) -> Option<(String, Drive)> {

@@ -12,7 +12,7 @@ mod net;
 mod plain;
 
 pub use canonical::{canonical, equal};
-pub use drive::{Drive, first_boot_disk, is_disk_key, is_drive_key};
+pub use drive::{Drive, first_boot_disk, has_disk, is_disk_key, is_drive_key};
 pub use ipconfig::{IpConfig, IpSetting};
 pub use net::Net;
 pub use plain::{boolean, boot_order, joined_tags, memory_mb, name_servers, tags};
