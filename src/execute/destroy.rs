@@ -59,13 +59,16 @@ impl<R: Remote> StepRun<R> {
         Ok(())
     }
 
-    /// A machine has a disk and no lock of its making. A template was converted, too, and wholly: a failed import or bake leaves
-    /// no lock, and a `qm template` that lost quorum leaves base volumes that its config does not name.
+    /// A machine has a disk and no lock of its making. A template was converted, too, and wholly, and is rid of its bake's settings
+    /// (as the planner sees it): a failed import or bake leaves no lock, and a `qm template` that lost quorum leaves base volumes
+    /// that its config does not name.
     fn is_whole(&self, mark: &Mark, config: &VmConfig) -> bool {
         let made = has_disk(&config.keys) && !config.lock().is_some_and(|lock| matches!(lock, "clone" | "create"));
         made && match &mark.subject {
             MarkSubject::Machine(_) => true,
-            MarkSubject::Template => config.is_template() && self.unconverted(config).is_empty(),
+            MarkSubject::Template => {
+                config.is_template() && config.get("cicustom").is_none() && self.unconverted(config).is_empty()
+            }
         }
     }
 
