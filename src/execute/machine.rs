@@ -1,6 +1,6 @@
 //! Steps of a machine's life: clone, set, resize, start, shut down.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
@@ -103,33 +103,34 @@ impl<R: Remote> StepRun<R> {
         Ok(after)
     }
 
+    /// Drops pending changes. Where a start in between has brought one into effect, nothing is pending and yet the machine
+    /// is not as planned.
+    pub(super) async fn revert_step(
+        &self,
+        mark: &Mark,
+        revert: &BTreeMap<String, Option<String>>,
+    ) -> Result<(), StepError> {
+        self.progress("configuring", None);
+        let change = Change {
+            verb: "revert",
+            id: "set-failed",
+            what: "could not drop its pending changes",
+            mark,
+            takes_out_of_service: false,
+        };
+        let unmet = |seen: &Seen| seen.config.as_ref().map_or_else(gone, |config| verify::unkept(config, revert));
+        let keys = revert.keys().cloned().collect();
+        self.change(&change, unmet, |config| (commands::revert(self.step.vmid, &keys, &config.digest), Vec::new()))
+            .await
+    }
+
     pub(super) async fn set_step(
         &self,
         mark: &Mark,
         set: &Settings,
         delete: &BTreeSet<String>,
-        revert: &BTreeSet<String>,
     ) -> Result<(), StepError> {
         self.progress("configuring", None);
-        if !revert.is_empty() {
-            let change = Change {
-                verb: "revert",
-                id: "set-failed",
-                what: "could not drop its pending changes",
-                mark,
-                takes_out_of_service: false,
-            };
-            let pending = |seen: &Seen| -> Vec<String> {
-                let config = seen.config.as_ref();
-                let is_pending = |key: &&String| {
-                    config
-                        .is_some_and(|config| config.pending.contains_key(*key) || config.pending_delete.contains(*key))
-                };
-                revert.iter().filter(is_pending).map(|key| format!("{key} is still pending")).collect()
-            };
-            let command = |config: &VmConfig| (commands::revert(self.step.vmid, revert, &config.digest), Vec::new());
-            self.change(&change, pending, command).await?;
-        }
         let change = Change {
             verb: "set",
             id: "set-failed",
@@ -137,10 +138,7 @@ impl<R: Remote> StepRun<R> {
             mark,
             takes_out_of_service: false,
         };
-        let unmet = |seen: &Seen| match &seen.config {
-            Some(config) => verify::unmet(config, set, delete),
-            None => vec!["the VM is gone".to_owned()],
-        };
+        let unmet = |seen: &Seen| seen.config.as_ref().map_or_else(gone, |config| verify::unmet(config, set, delete));
         self.change(&change, unmet, |config| commands::set(self.step.vmid, set, delete, config)).await
     }
 
@@ -238,6 +236,10 @@ impl<R: Remote> StepRun<R> {
         };
         seen.or_else(declared)
     }
+}
+
+fn gone() -> Vec<String> {
+    vec!["the VM is gone".to_owned()]
 }
 
 /// Ours, with its boot disk, and not being worked on.

@@ -29,7 +29,12 @@ async fn dispatch<R: Remote>(step: &StepRun<R>) -> Result<(), StepError> {
         Action::ImportDisk { mark, disk, storage, image_path, options } => {
             step.import_step(mark, disk, storage, image_path, options).await
         }
-        Action::Set { mark, set, delete, revert } => step.set_step(mark, set, delete, revert).await,
+        Action::Set { mark, set, delete, revert } => {
+            if !revert.is_empty() {
+                step.revert_step(mark, revert).await?;
+            }
+            step.set_step(mark, set, delete).await
+        }
         Action::Resize { mark, disk, size_gb } => step.resize_step(mark, disk, *size_gb).await,
         Action::Bake(bake) => step.bake_step(bake).await,
         Action::ConvertTemplate { mark } => step.convert_step(mark).await,

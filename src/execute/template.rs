@@ -183,9 +183,8 @@ impl<R: Remote> StepRun<R> {
             content: PutContent::Bytes(bake.document.clone().into_bytes()),
         };
         let set = commands::bake_settings(bake);
-        let none = BTreeSet::new();
         // The config names the snippet before it is there and until it is gone: an interrupted bake leaves none unnoticed.
-        self.set_step(&bake.mark, &set, &none, &none).await?;
+        self.set_step(&bake.mark, &set, &BTreeSet::new()).await?;
         self.node.put(&file).await?;
 
         self.progress("baking: starting", None);
@@ -203,7 +202,7 @@ impl<R: Remote> StepRun<R> {
         }
         self.progress("baking: cleaning up", None);
         let delete: BTreeSet<String> = set.into_keys().collect();
-        self.set_step(&bake.mark, &Settings::new(), &delete, &none).await?;
+        self.set_step(&bake.mark, &Settings::new(), &delete).await?;
         self.settle(&ended).await;
         Ok(())
     }

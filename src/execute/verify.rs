@@ -1,6 +1,6 @@
 //! Whether a config is as a step wants it. Pure: values are compared parsed, never as text.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::mark::Mark;
 use crate::model::plan::{Setting, Settings};
@@ -17,6 +17,20 @@ pub(super) fn unmet(config: &VmConfig, set: &Settings, delete: &BTreeSet<String>
         .map(|(key, _)| format!("{key} is {}", config.next(key).unwrap_or("not set")));
     let left = delete.iter().filter(|key| config.next(key).is_some()).map(|key| format!("{key} is still set"));
     wrong.chain(left).collect()
+}
+
+/// The keys whose value in effect would not stay at the next start; also where a start in between has brought into effect
+/// what was pending.
+pub(super) fn unkept(config: &VmConfig, kept: &BTreeMap<String, Option<String>>) -> Vec<String> {
+    let is_kept = |key: &str, value: &Option<String>| {
+        config.next(key).map(|next| canonical(key, next)) == value.as_ref().map(|value| canonical(key, value))
+    };
+    let wrong = kept.iter().filter(|(key, value)| !is_kept(key, value));
+    let said = |key: &String| match config.get(key) == config.next(key) {
+        true => format!("{key} is {}", config.get(key).unwrap_or("not set")),
+        false => format!("{key} is still pending"),
+    };
+    wrong.map(|(key, _)| said(key)).collect()
 }
 
 fn is_met(config: &VmConfig, key: &str, setting: &Setting) -> bool {

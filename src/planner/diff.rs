@@ -1,6 +1,6 @@
 //! A machine as wanted against its VM's config: what to set, what to drop, what waits for a boot.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::desired::Machine;
 use crate::model::observed::{NodeFacts, Power};
@@ -18,7 +18,8 @@ pub(crate) struct Diff {
     pub(crate) unchanged: usize,
     pub(crate) set: Settings,
     pub(crate) delete: BTreeSet<String>,
-    pub(crate) revert: BTreeSet<String>,
+    /// With the values in effect.
+    pub(crate) revert: BTreeMap<String, Option<String>>,
     pub(crate) grow: Option<Grow>,
     /// Bytes that the disk has where less is wanted.
     pub(crate) shrink_from: Option<u64>,
@@ -101,7 +102,7 @@ fn compare(key: &str, wanted: &Setting, config: &VmConfig, running: bool, diff: 
         let mut changes = fields::changes(key, config.next(key), wanted, Effect::Live);
         changes.iter_mut().for_each(|change| change.comment = Some("a pending change is dropped".to_owned()));
         diff.fields.append(&mut changes);
-        diff.revert.insert(key.to_owned());
+        diff.revert.insert(key.to_owned(), config.get(key).map(str::to_owned));
         return;
     }
     if next && (running || now) {

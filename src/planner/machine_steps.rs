@@ -72,7 +72,7 @@ pub(crate) fn make(
         mark: mark.clone(),
         set: settings::machine(machine, site.facts?),
         delete: BTreeSet::new(),
-        revert: BTreeSet::new(),
+        revert: BTreeMap::new(),
     };
     let mut last = graph.add(&lane, set, &[cloned], estimate::SET);
     if making.source.disk_bytes != Some(machine.disk_gb.saturating_mul(GIB)) {

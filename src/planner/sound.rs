@@ -108,7 +108,7 @@ impl Judge<'_> {
                 let known = |key: &String| all.contains_key(key) || DNS.contains(&key.as_str());
                 set.iter().all(|(key, value)| is_wanted(&all, key, value))
                     && delete.iter().all(|key| key == "startup")
-                    && revert.iter().all(known)
+                    && revert.keys().all(known)
             }),
             Action::Resize { mark: _, disk, size_gb } => {
                 let plain = disk.bytes().all(|byte| byte.is_ascii_alphanumeric());

@@ -88,7 +88,7 @@ impl<'a> Maker<'_, 'a> {
             mark: self.mark.clone(),
             set: settings::template_drives(self.survey.desired),
             delete: BTreeSet::new(),
-            revert: BTreeSet::new(),
+            revert: BTreeMap::new(),
         };
         let drives = graph.add(&lane, set, &[imported], estimate::SET);
         let disk = settings::BOOT_DISK.to_owned();

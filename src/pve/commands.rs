@@ -134,7 +134,7 @@ pub fn of(action: &Action, vmid: Vmid, config: &VmConfig) -> Vec<Command> {
         Action::Set { mark: _, set, delete, revert: dropped } => {
             let mut commands = Vec::new();
             if !dropped.is_empty() {
-                commands.push(plain(revert(vmid, dropped, &config.digest)));
+                commands.push(plain(revert(vmid, &dropped.keys().cloned().collect(), &config.digest)));
             }
             if !set.is_empty() || !delete.is_empty() {
                 commands.push(self::set(vmid, set, delete, config));

@@ -14,7 +14,7 @@ pub fn step_text(step: &Step) -> String {
         Action::CreateTemplate { .. } => "create the VM".to_owned(),
         Action::ImportDisk { storage, .. } => format!("import the disk into {storage}"),
         Action::Set { set, delete, revert, .. } => {
-            let keys: Vec<&str> = set.keys().chain(delete).chain(revert).map(String::as_str).collect();
+            let keys: Vec<&str> = set.keys().chain(delete).chain(revert.keys()).map(String::as_str).collect();
             format!("set {}", keys.join(", "))
         }
         Action::Resize { disk, size_gb, .. } => format!("grow {disk} to {size_gb} GB"),

@@ -167,12 +167,12 @@ fn set_keys(
     vmid: Vmid,
     set: &Settings,
     delete: &BTreeSet<String>,
-    revert: &BTreeSet<String>,
+    revert: &BTreeMap<String, Option<String>>,
 ) {
     let running = facts(observed, node).running.contains(&vmid);
     let config = config(observed, node, vmid);
     assert_eq!(config.lock(), None, "VM {vmid} is locked");
-    for key in revert {
+    for key in revert.keys() {
         config.pending.remove(key);
         config.pending_delete.remove(key);
     }

@@ -188,7 +188,7 @@ pub fn machine_steps(steps: &mut Vec<Step>, id: &str, node: &str, vmid: u32, tem
     };
     let actions = [
         (clone, 40),
-        (Action::Set { mark: mark.clone(), set, delete: BTreeSet::new(), revert: BTreeSet::new() }, 2),
+        (Action::Set { mark: mark.clone(), set, delete: BTreeSet::new(), revert: BTreeMap::new() }, 2),
         (Action::Resize { mark: mark.clone(), disk: "scsi0".to_owned(), size_gb: 40 }, 2),
         (Action::Start { mark }, 3),
         (Action::Ready(ready), 60),
@@ -247,7 +247,7 @@ pub fn reboot_steps(steps: &mut Vec<Step>, id: &str, node: &str, vmid: u32, disr
     let mut set = Settings::new();
     set.insert("memory".to_owned(), Setting::Text("16384".to_owned()));
     let actions = [
-        Action::Set { mark: mark.clone(), set, delete: BTreeSet::new(), revert: BTreeSet::new() },
+        Action::Set { mark: mark.clone(), set, delete: BTreeSet::new(), revert: BTreeMap::new() },
         Action::Shutdown { mark: mark.clone(), timeout_s: 180 },
         Action::Start { mark },
     ];

@@ -102,7 +102,7 @@ impl Steps {
             ("net0".to_owned(), Setting::Net { model: "virtio".into(), bridge: "vmbr0".into(), vlan: None }),
             ("sshkeys".to_owned(), Setting::SshKeys("ssh-ed25519 AAAA x\n".into())),
         ]);
-        let set = Action::Set { mark: mark(vmid), set: settings, delete: BTreeSet::new(), revert: BTreeSet::new() };
+        let set = Action::Set { mark: mark(vmid), set: settings, delete: BTreeSet::new(), revert: BTreeMap::new() };
         let configured = self.add(vmid, &[cloned], set, 2);
         let grow = Action::Resize { mark: mark(vmid), disk: "scsi0".into(), size_gb: 20 };
         let grown = self.add(vmid, &[configured], grow, 2);

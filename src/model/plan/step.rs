@@ -71,7 +71,8 @@ pub enum Action {
         mark: Mark,
         set: Settings,
         delete: BTreeSet<String>,
-        revert: BTreeSet<String>,
+        /// Keys whose pending change is dropped, each with the value in effect (nothing: not set) that is to stay.
+        revert: BTreeMap<String, Option<String>>,
     },
     /// Absolute, grow only.
     Resize {

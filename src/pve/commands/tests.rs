@@ -118,7 +118,7 @@ fn samples() -> Vec<(Action, u32, VmConfig)> {
                     ("description", Setting::Description(worker())),
                 ]),
                 delete: BTreeSet::from(["hookscript".to_owned()]),
-                revert: BTreeSet::from(["cores".to_owned(), "memory".to_owned()]),
+                revert: BTreeMap::from([("cores".to_owned(), Some("2".to_owned())), ("memory".to_owned(), None)]),
             },
             201,
             machine.clone(),
