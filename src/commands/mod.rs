@@ -70,7 +70,8 @@ pub fn usage(error: &clap::Error) {
         return;
     };
     let verbs: Vec<_> = Cli::command().get_subcommands().map(|verb| verb.get_name().to_owned()).collect();
-    let verb = std::env::args_os().filter_map(|word| word.into_string().ok()).find(|word| verbs.contains(word));
+    let words: Vec<String> = std::env::args_os().filter_map(|word| word.into_string().ok()).collect();
+    let verb = words.iter().find(|word| verbs.contains(word));
     let next = format!("see pvekube{} --help", verb.map_or(String::new(), |verb| format!(" {verb}")));
     let mut lines = said.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("For more info"));
     let mut fault = Fault::new("usage", lines.next().unwrap_or_default(), next);
@@ -79,6 +80,10 @@ pub fn usage(error: &clap::Error) {
         if std::env::var_os(name).is_some_and(|value| value.is_empty()) {
             fault = fault.with_detail(format!("{name} is set to nothing: unset it, or name a file"));
         }
+    }
+    let folder = words.windows(2).find(|pair| pair[0] == "--sandbox").map(|pair| &pair[1]);
+    if let Some(folder) = folder.filter(|folder| fault.summary.contains(&format!("'{folder}'"))) {
+        fault = fault.with_detail(format!("the sandbox's folder is given with an equals sign: --sandbox={folder}"));
     }
     Ui::new(ColorChoice::Auto, false).fault(&fault);
 }

@@ -21,6 +21,7 @@ fn flags() {
             case("bad choice", "plan --format yaml"),
             case("bad colour", "plan --color sometimes"),
             case("unexpected operand", "plan k8s-worker-1"),
+            case("the folder of the sandbox without an equals sign", "plan --sandbox folder"),
             case("words that are not text", "explain").and(|command| {
                 command.arg(OsString::from_vec(vec![b'k', 0xff]));
             }),
@@ -105,6 +106,10 @@ fn flags() {
             case(
                 "init: bad port",
                 "init --node pve1.lan:ssh --ssh-public-key key.pub --config c.yaml --manifest m.yaml",
+            ),
+            case(
+                "init: the manifest's folder is missing",
+                "init --sandbox --node pve1 --ssh-public-key key.pub --config c.yaml --manifest nowhere/m.yaml",
             ),
             case("init: no user's key", "init --sandbox --node pve1 --config c.yaml --manifest m.yaml"),
             case(

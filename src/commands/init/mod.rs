@@ -35,6 +35,8 @@ pub async fn run(ui: &Ui, global: &Global, args: &Args) -> Result<Exit, Stop> {
             )
             .into());
         }
+        // Both or none, and before anything is asked.
+        files::can_write(path, &[])?;
     }
     let mut facts = placeholders(args, questions::begin(ui, args)?);
     let session = first_look(global, &facts)?;
