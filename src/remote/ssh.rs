@@ -20,8 +20,10 @@ use crate::model::ids::{NodeName, OperationName};
 /// Time limits in seconds. A read of files takes 0.4 s; a `pvesm` call 1 s and up on a busy storage.
 const READ_S: u64 = 60;
 const START_S: u64 = 60;
-/// Reading and checking an image of gigabytes on a slow disk, or sending one.
+/// Reading and checking an image of gigabytes on a slow disk.
 const IMAGE_S: u64 = 3600;
+/// Bytes a second of the slowest line that an image is sent over.
+const SLOWEST: u64 = 50_000;
 /// Ends of streams take one round trip, 5 s at most.
 const CLOSE: Duration = Duration::from_secs(10);
 
@@ -157,9 +159,10 @@ impl Remote for Ssh {
                 (Input::File(opened), length, digest.algorithm(), digest.hex())
             }
         };
+        let limit_s = IMAGE_S.saturating_add(length / SLOWEST);
         let (mode, length) = (format!("{:o}", file.mode), length.to_string());
         let parameters = [file.path.as_str(), &mode, &length, algorithm, hex];
-        self.act(node, Request::new(program::PUT, &parameters, IMAGE_S).with_input(input)).await
+        self.act(node, Request::new(program::PUT, &parameters, limit_s).with_input(input)).await
     }
 
     async fn remove(&self, node: &NodeName, path: &str) -> Result<(), RemoteError> {

@@ -72,7 +72,7 @@ pub const MAKE: Phase = Phase {
         point(Before, "chmod 644 */snippets/pvekube-*", "", HALF_MADE),
         point(Before, "qm start 9000", "bake", HALF_MADE),
         point(After, "qm start 9000", "bake", HALF_MADE),
-        point(Before, "rm -f */snippets/pvekube-*", "", HALF_MADE),
+        point(Before, "rm -f */snippets/pvekube-* *", "", HALF_MADE),
         point(After, "qm set 9000 *--delete*cicustom*", "set", HALF_MADE),
         point(Before, "qm template 9000", "template", HALF_MADE),
         point(After, "qm template 9000", "template", ""),
@@ -154,7 +154,24 @@ pub const MEND: Phase = Phase {
     vms: 2,
 };
 
-pub const LIFE: [Phase; 5] = [MAKE, CHANGE, REVERT, REMOVE, MEND];
+/// The image comes from this computer.
+pub const SEND: Phase = Phase {
+    prepare: |life| {
+        life.lab.pvekube(&["destroy", "--auto-approve", "--templates"]).exits(0);
+        let config = std::fs::read_to_string(life.lab.path("config.yaml")).unwrap();
+        let sent = config.replace("  download: controller\n", "");
+        life.lab.write("config.yaml", &sent.replace("vm_template:\n", "vm_template:\n  download: controller\n"));
+    },
+    manifest: MACHINE,
+    words: APPLY,
+    points: &[
+        point(Before, "chmod 644 */images/sha256-*", "", HALF_MADE),
+        point(After, "chmod 644 */images/sha256-*", "", HALF_MADE),
+    ],
+    vms: 2,
+};
+
+pub const LIFE: [Phase; 6] = [MAKE, CHANGE, REVERT, REMOVE, MEND, SEND];
 
 /// Every kind of operation that the executor can start is interrupted somewhere: its sources say which there are.
 pub fn every_kind_of_operation_has_a_row() {

@@ -7,6 +7,7 @@ use pvekube::model::ids::ImageDigest;
 use pvekube::remote::{Probe, PutContent, PutFile, Remote, RemoteErrorKind};
 use sha2::{Digest, Sha256};
 
+use crate::sshd::until;
 use crate::{Bench, bench};
 
 fn file(path: &str, mode: u32, bytes: &[u8]) -> PutFile {
@@ -98,5 +99,38 @@ async fn only_files_of_ours_are_written_or_removed() {
         assert_eq!((put.kind, removed.kind), (RemoteErrorKind::Refused, RemoteErrorKind::Refused), "{path}");
     }
     assert_eq!(fs::read_to_string(bench.root("etc/pve/user.cfg")).unwrap(), "theirs");
+    bench.ssh.close().await;
+}
+
+/// A client vanishes in the middle of an image: its sshd may wait for hours, and its sender with it.
+#[tokio::test]
+async fn a_sender_that_sends_no_more_does_not_hold_its_file() {
+    let bench = bench();
+    let local = bench.folder.path().join("image.img");
+    fs::File::create(&local).unwrap().set_len(1 << 30).unwrap();
+    let path = "/var/lib/pvekube/images/a.img";
+    let content = PutContent::File { path: local, digest: digest(b"whole") };
+    let part = bench.root("var/lib/pvekube/images/a.img.part");
+    let endless = PutFile { path: path.to_owned(), mode: 0o644, content };
+    let mut sending = std::pin::pin!(bench.ssh.put(&bench.name, &endless));
+    tokio::select! {
+        sent = &mut sending => panic!("{sent:?}"),
+        () = until("the image is on its way", || fs::metadata(&part).is_ok_and(|part| part.len() > 0)) => {}
+    }
+    bench.node.freeze_sessions(true);
+    let second = bench.another();
+    let whole = file(path, 0o644, b"whole");
+    let (sent, ()) = tokio::join!(second.put(&bench.name, &whole), async {
+        // As if the last byte had come an hour ago; and it is a living sender's for as long as bytes come.
+        tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+        assert!(!bench.root("var/lib/pvekube/images/a.img").exists());
+        assert!(std::process::Command::new("touch").args(["-d", "1 hour ago"]).arg(&part).status().unwrap().success());
+    });
+    sent.unwrap();
+    assert_eq!(fs::read(bench.root("var/lib/pvekube/images/a.img")).unwrap(), b"whole");
+    assert_eq!(fs::read_dir(bench.root("var/lib/pvekube/images")).unwrap().count(), 1);
+    bench.node.freeze_sessions(false);
+    assert!(sending.await.is_err());
+    second.close().await;
     bench.ssh.close().await;
 }

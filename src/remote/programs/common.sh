@@ -55,11 +55,11 @@ own_path() { # PATH
   file="$ROOT$1"
 }
 
-# One writer a file at a time, also over clusters: fd 8 holds the lock until the shell ends.
-lock_file() { # PATH
+# One writer a file at a time, also over clusters: fd 8 (of $lock) holds what `flock 8` takes until the shell ends.
+open_lock() { # PATH
   mkdir -p "$state/locks"
-  exec 8>>"$state/locks/file-$(printf %s "$1" | sha256sum | cut -c1-32).lock"
-  flock 8
+  lock="$state/locks/file-$(printf %s "$1" | sha256sum | cut -c1-32).lock"
+  exec 8>>"$lock"
 }
 
 has_digest() { # FILE ALGORITHM HEX

@@ -26,7 +26,8 @@ download() { # URL ALGORITHM HEX PATH
   own_path "$4"
   part="$file.part"
   (umask 022 && mkdir -p "${file%/*}") || return 73
-  lock_file "$4"
+  open_lock "$4"
+  flock 8
   if [ -f "$file" ] && has_digest "$file" "$2" "$3"; then
     printf 'already there\n'
     return 0
