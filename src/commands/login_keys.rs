@@ -28,7 +28,7 @@ pub async fn find(desired: &Desired) -> LoginKeys {
             keys.files.push(path.clone());
         }
     }
-    keys.agent = public_of_agent().await.iter().any(|key| wanted.contains(key));
+    keys.agent = public_of_agent().await.into_iter().filter(|key| wanted.contains(key)).collect();
     keys
 }
 

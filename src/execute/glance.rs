@@ -178,7 +178,7 @@ impl<R: Remote> Look<R> {
             port: self.port,
             user: looked.user.clone(),
             keys: self.options.keys.files.clone(),
-            agent: self.options.keys.agent,
+            agent: self.options.keys.agent.clone(),
             host_keys: looked.report.host_keys.clone(),
             known_hosts: self.options.known_hosts.clone(),
             via: (self.ssh == SshCheck::ViaNode).then(|| node.clone()),

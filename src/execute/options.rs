@@ -48,13 +48,13 @@ impl Default for ApplyOptions {
 pub struct LoginKeys {
     /// Tried in this order.
     pub files: Vec<PathBuf>,
-    /// The SSH agent holds one, too.
-    pub agent: bool,
+    /// Those that the SSH agent holds: `TYPE BASE64`.
+    pub agent: Vec<String>,
 }
 
 impl LoginKeys {
     pub fn is_empty(&self) -> bool {
-        self.files.is_empty() && !self.agent
+        self.files.is_empty() && self.agent.is_empty()
     }
 }
 

@@ -308,7 +308,7 @@ impl<R: Remote> StepRun<R> {
             port: step.ssh_port,
             user: step.user.clone(),
             keys: keys.files.clone(),
-            agent: keys.agent,
+            agent: keys.agent.clone(),
             host_keys: host_keys.to_vec(),
             known_hosts: self.run.options.known_hosts.clone(),
             via: matches!(step.ssh, SshCheck::ViaNode).then(|| self.step.node.clone()),

@@ -3,6 +3,7 @@
 //! The operator's ssh_config is not read: its keys would be offered besides those that were put in. Over a node it goes
 //! through that node's own connection (`-W` on its control socket), so its jump hosts, ports and keys apply there.
 
+use std::path::PathBuf;
 use std::process::{Output, Stdio};
 use std::time::Duration;
 
@@ -26,14 +27,22 @@ async fn attempt(connections: &Connections, ask: &LoginAsk) -> Result<LoginAnswe
     let local = |error: std::io::Error| format!("on this machine: {error}");
     // Lives until ssh has ended.
     let expected = if ask.host_keys.is_empty() { None } else { Some(expected_keys(ask).map_err(local)?) };
+    let agent_keys = ask.agent.iter().map(|key| file_of(key)).collect::<Result<Vec<_>, _>>().map_err(local)?;
     let proxy = proxy(connections, ask).await.map_err(|error| error.to_string())?;
     let mut command = tokio::process::Command::new("ssh");
-    command.args(arguments(ask, expected.as_ref(), proxy.as_deref()));
+    command.args(arguments(ask, expected.as_ref(), &agent_keys, proxy.as_deref()));
     command.stdin(Stdio::null()).kill_on_drop(true);
     match tokio::time::timeout(Duration::from_secs(ask.timeout_s.max(1).into()), command.output()).await {
         Ok(output) => Ok(judge(ask, &output.map_err(local)?)),
         Err(_) => Err(format!("no answer within {} s", ask.timeout_s)),
     }
+}
+
+/// A public key of the agent's: ssh offers only what it is given a file of.
+fn file_of(key: &str) -> std::io::Result<NamedTempFile> {
+    let mut file = NamedTempFile::new()?;
+    std::io::Write::write_all(&mut file, format!("{key}\n").as_bytes())?;
+    Ok(file)
 }
 
 /// A known_hosts file with exactly the expected keys.
@@ -72,7 +81,12 @@ fn plain(word: &str) -> String {
     word.replace('%', "%%")
 }
 
-fn arguments(ask: &LoginAsk, expected: Option<&NamedTempFile>, proxy: Option<&str>) -> Vec<String> {
+fn arguments(
+    ask: &LoginAsk,
+    expected: Option<&NamedTempFile>,
+    agent_keys: &[NamedTempFile],
+    proxy: Option<&str>,
+) -> Vec<String> {
     let known_hosts = match (expected, &ask.known_hosts) {
         (Some(file), _) => file.path().display().to_string(),
         (None, Some(path)) => path.display().to_string(),
@@ -98,16 +112,17 @@ fn arguments(ask: &LoginAsk, expected: Option<&NamedTempFile>, proxy: Option<&st
     }
     if ask.log_in {
         options.push("PreferredAuthentications=publickey".to_owned());
-        options.push(format!("IdentitiesOnly={}", if ask.agent { "no" } else { "yes" }));
-        options.extend(ask.keys.iter().map(|key| format!("IdentityFile=\"{}\"", plain(&key.display().to_string()))));
-        if ask.keys.is_empty() {
+        options.push("IdentitiesOnly=yes".to_owned());
+        let files = ask.keys.iter().map(PathBuf::as_path).chain(agent_keys.iter().map(NamedTempFile::path));
+        options.extend(files.map(|file| format!("IdentityFile=\"{}\"", plain(&file.display().to_string()))));
+        if ask.keys.is_empty() && agent_keys.is_empty() {
             options.push("IdentityFile=none".to_owned());
         }
     } else {
         options.push("PreferredAuthentications=none".to_owned());
         options.push("PubkeyAuthentication=no".to_owned());
     }
-    if !(ask.agent && ask.log_in) {
+    if ask.agent.is_empty() || !ask.log_in {
         options.push("IdentityAgent=none".to_owned());
     }
     options.extend(proxy.map(|proxy| format!("ProxyCommand={proxy}")));

@@ -255,8 +255,8 @@ pub struct LoginAsk {
     pub user: String,
     /// Tried in order; empty: stop after the host key.
     pub keys: Vec<PathBuf>,
-    /// Also offer the agent's keys.
-    pub agent: bool,
+    /// Public keys (`TYPE BASE64`) of those in the agent that may be offered, too: a server hangs up after six wrong ones.
+    pub agent: Vec<String>,
     /// Host keys to expect, as lines `ssh-ed25519 AAAA…`; empty: accept-new into `known_hosts`.
     pub host_keys: Vec<String>,
     pub known_hosts: Option<PathBuf>,

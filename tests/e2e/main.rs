@@ -174,6 +174,38 @@ fn an_image_that_is_streamed_from_here_and_one_that_is_wrong() {
     });
 }
 
+/// An agent full of other keys, the right one last: a server hangs up after six wrong ones.
+#[test]
+fn only_keys_that_were_put_in_are_tried_on_a_machine() {
+    in_own_namespaces("only_keys_that_were_put_in_are_tried_on_a_machine", || {
+        let lab = Lab::new(Shape::Cluster, &["pve1.lan"]);
+        lab.write("cluster.yaml", ONE_WORKER);
+        let socket = lab.path("agent");
+        let mut agent =
+            std::process::Command::new("ssh-agent").arg("-Da").arg(&socket).stdout(Stdio::null()).spawn().unwrap();
+        eventually("the agent listens", || socket.exists());
+        let keys = (0..8).map(|number| lab.path(&format!("foreign-{number}"))).inspect(|key| sshd::make_key(key));
+        for key in keys.chain([lab.path("home/.ssh/pve.key")]) {
+            let mut add = std::process::Command::new("ssh-add");
+            assert!(add.env("SSH_AUTH_SOCK", &socket).arg("-q").arg(key).status().unwrap().success());
+        }
+        let applied = lab.command(&["apply", "--auto-approve"]).env("SSH_AUTH_SOCK", &socket).output().unwrap();
+        said(applied).exits(0).says("Apply complete! 1 added");
+        // The agent alone has it now.
+        let other = lab.path("home/.ssh/other.key");
+        sshd::make_key(&other);
+        let key = std::fs::read_to_string(other.with_extension("key.pub")).unwrap();
+        let authorized = lab.nodes["pve1"].root.join("etc/ssh/authorized_keys");
+        std::fs::write(&authorized, std::fs::read_to_string(&authorized).unwrap() + &key).unwrap();
+        let config = std::fs::read_to_string(lab.path("config.yaml")).unwrap();
+        lab.write("config.yaml", &config.replace("~/.ssh/pve.key", "~/.ssh/other.key"));
+        let status = lab.command(&["status"]).env("SSH_AUTH_SOCK", &socket).output().unwrap();
+        said(status).exits(0);
+        agent.kill().unwrap();
+        agent.wait().unwrap();
+    });
+}
+
 /// What the log says over real SSH: each command with node, time and exit; no key, no file's content.
 #[test]
 fn the_log_names_every_command_and_no_secret() {

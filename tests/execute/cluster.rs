@@ -248,7 +248,7 @@ fn configs(observed: &Observed) -> String {
 }
 
 pub fn options() -> ApplyOptions {
-    let keys = LoginKeys { files: vec![PathBuf::from(KEY)], agent: false };
+    let keys = LoginKeys { files: vec![PathBuf::from(KEY)], agent: Vec::new() };
     ApplyOptions { owner: "test".into(), seed: 7, keys, ..ApplyOptions::default() }
 }
 

@@ -27,7 +27,7 @@ impl Guests {
             port: PORT,
             user: user(),
             keys: vec![self.guest.root.join("client_key")],
-            agent: false,
+            agent: Vec::new(),
             host_keys: vec![key],
             known_hosts: None,
             via: None,

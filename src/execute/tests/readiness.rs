@@ -8,7 +8,7 @@ use crate::model::plan::StepId;
 use crate::remote::LoginAnswer;
 
 fn with_key() -> ApplyOptions {
-    let keys = LoginKeys { files: vec!["/k".into()], agent: false };
+    let keys = LoginKeys { files: vec!["/k".into()], agent: Vec::new() };
     ApplyOptions { keys, ..ApplyOptions::default() }
 }
 

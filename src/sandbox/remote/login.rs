@@ -44,9 +44,9 @@ pub(super) async fn login(remote: &SandboxRemote, ask: &LoginAsk) -> LoginAnswer
         offered.push(path.display().to_string());
         public.extend(remote.public_keys.get(path).cloned().or_else(|| public_half(path)));
     }
-    if ask.agent {
+    if !ask.agent.is_empty() {
         offered.push("the SSH agent".to_owned());
-        public.extend(agent_keys());
+        public.extend(ask.agent.iter().cloned());
     }
     if boot.lets_in(now, &ask.user, &public) {
         if boot.has(&GuestFault::OddShell) {
@@ -111,12 +111,6 @@ fn check_host_key(ask: &LoginAsk, shown: &[String]) -> Result<(), String> {
     // A file that can't be written is no reason to refuse the login, as with ssh.
     let _ = options.create(true).append(true).open(file).and_then(|mut file| file.write_all(lines.as_bytes()));
     Ok(())
-}
-
-/// Public keys that the user's SSH agent holds.
-fn agent_keys() -> Vec<String> {
-    let Ok(listed) = std::process::Command::new("ssh-add").arg("-L").output() else { return Vec::new() };
-    String::from_utf8_lossy(&listed.stdout).lines().map(str::to_owned).collect()
 }
 
 /// The public half of a private key: its `.pub` file, or what `ssh-keygen` makes of it.
