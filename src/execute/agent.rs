@@ -184,7 +184,7 @@ enum Exec {
         out: String,
         err: String,
     },
-    /// The agent refuses `guest-exec`.
+    /// The agent refuses `guest-exec`, or the guest has no such program.
     Forbidden(String),
     Silent(String),
 }
@@ -198,7 +198,16 @@ fn exec(answer: &Answer) -> Exec {
     }
     let text = words(answer);
     let lower = text.to_ascii_lowercase();
-    let forbidden = ["disabled", "not allowed", "commandnotfound", "has not been found", "not supported", "blocked"];
+    // The last: there is no such program in the guest (d-running/exec-missing).
+    let forbidden = [
+        "disabled",
+        "not allowed",
+        "commandnotfound",
+        "has not been found",
+        "not supported",
+        "blocked",
+        "failed to execute child process",
+    ];
     if forbidden.iter().any(|word| lower.contains(word)) { Exec::Forbidden(text) } else { Exec::Silent(text) }
 }
 

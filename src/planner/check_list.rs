@@ -26,6 +26,11 @@ pub const CHECKS: &[CheckInfo] = &[
         "Create the bridge, or name another in `vm_template.network_bridge` or the pool's `network.bridge`.",
     ),
     info(
+        "cpus",
+        "A machine that stays is to have more CPUs than its node has threads; Proxmox would not start it again.",
+        "Choose a smaller size, or move the machine to a larger node with `--replace`.",
+    ),
+    info(
         "digest-unknown",
         "A template has to be made and the image's digest could not be learned, so nothing could be verified.",
         "Make `checksum_url` reachable from here, or pin `vm_template.image_digest`.",

@@ -11,7 +11,7 @@ use super::existing::Fate;
 use super::packing;
 use super::report::Report;
 use super::survey::{Found, Site, Survey};
-use super::templates::{Slot, SlotState};
+use super::templates::{self, Slot, SlotState};
 
 /// Nodes and stores as they fill up while the plan is made.
 #[derive(Clone)]
@@ -161,6 +161,19 @@ impl<'s, 'a> Board<'s, 'a> {
         let Some(slot) = self.slots.get(node) else { return Some("no template can be there".to_owned()) };
         if let SlotState::Blocked { why, .. } = &slot.state {
             return Some(why.clone());
+        }
+        let bakes = |facts| templates::can_bake(self.survey, facts);
+        if slot.must_be_made()
+            && self.survey.site(&slot.node).and_then(|site| site.facts).is_some_and(|facts| !bakes(facts))
+        {
+            return Some(format!(
+                "no template can be baked on {}, which has no bridge {}",
+                slot.node,
+                self.survey.desired.template.bake.as_ref().map_or("", |bake| bake.network.bridge.as_str())
+            ));
+        }
+        if let Some(threads) = too_few_cpus(site, machine) {
+            return Some(format!("needs {} CPUs, it has {threads}", machine.cores));
         }
         let room = self.rooms.get(node)?;
         let need = machine.memory_mb.saturating_mul(MIB);
@@ -321,6 +334,11 @@ impl<'s, 'a> Board<'s, 'a> {
                 continue;
             };
             let hint = "choose a smaller size, or make room on the node";
+            let threads = self.survey.site(node).and_then(|site| too_few_cpus(site, machine));
+            if let (Some(threads), true) = (threads, keep.diff.set.contains_key("cores")) {
+                let message = format!("{} would have {} CPUs, and {node} has {threads}", machine.name, machine.cores);
+                report.fail("cpus", &machine.name, message, "choose a smaller size", machine.place.as_ref());
+            }
             let grows = machine.memory_mb.saturating_mul(MIB) > capacity::vm_memory_bytes(keep.found.config);
             if grows && room.memory_used > room.memory_limit {
                 let (used, limit) = (gib(room.memory_used), gib(room.memory_limit));
@@ -367,6 +385,12 @@ pub(crate) fn unfit(survey: &Survey<'_>, site: &Site<'_>) -> Option<String> {
     let Some(facts) = site.facts else { return Some("it did not answer".to_owned()) };
     let findings = super::checks::node_findings(survey, site, facts);
     findings.into_iter().find(|finding| finding.wrong && finding.id != "bridge").map(|finding| finding.message)
+}
+
+/// The node's threads where a machine wants more: PVE would not start it (contract §6).
+fn too_few_cpus(site: &Site<'_>, machine: &Machine) -> Option<u32> {
+    let threads = site.facts?.cpus;
+    (threads > 0 && machine.cores > threads).then_some(threads)
 }
 
 fn no_bridge(site: &Site<'_>, machine: &Machine) -> Option<String> {

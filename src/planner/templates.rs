@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::ids::{ImageDigest, NodeName, RealmId, Vmid};
-use crate::model::observed::{OperationSeen, Realm, Upstream, Vm};
+use crate::model::observed::{NodeFacts, OperationSeen, Realm, Upstream, Vm};
 use crate::model::vm_config::VmConfig;
 use crate::pve::property::{self, Drive};
 use crate::pve::storage_cfg::makes_bases;
 
+use super::placement;
 use super::recipe;
 use super::settings;
 use super::survey::{Found, Site, Survey};
@@ -21,6 +22,17 @@ pub(crate) struct Slot<'a> {
     pub(crate) shared: bool,
     pub(crate) vmid: Vmid,
     pub(crate) state: SlotState<'a>,
+}
+
+impl Slot<'_> {
+    /// What is cloned from it needs it made first.
+    pub(crate) fn must_be_made(&self) -> bool {
+        match &self.state {
+            SlotState::Absent | SlotState::HalfMade { .. } => true,
+            SlotState::Ready(ready) => ready.superseded.is_some(),
+            SlotState::Working { .. } | SlotState::Blocked { .. } => false,
+        }
+    }
 }
 
 #[derive(Clone)]
@@ -63,11 +75,14 @@ pub(crate) struct Ready<'a> {
 pub(crate) fn slots<'a>(survey: &Survey<'a>) -> BTreeMap<NodeName, Slot<'a>> {
     let mut slots = BTreeMap::new();
     let realms: BTreeSet<&RealmId> = survey.sites.values().filter_map(|site| Some(site.realm?.0)).collect();
+    let mut elsewhere = BTreeSet::new();
     for realm_id in realms {
         let in_realm = |site: &&Site<'a>| site.realm.is_some_and(|(id, _)| id == realm_id);
         let sites: Vec<&Site<'a>> = survey.sites.values().filter(in_realm).collect();
         if let Some((_, realm)) = sites.first().and_then(|site| site.realm) {
-            slots.extend(realm_slots(survey, realm_id, realm, &sites));
+            let made = realm_slots(survey, realm_id, realm, &sites, &elsewhere);
+            elsewhere.extend(made.values().map(|slot| slot.vmid));
+            slots.extend(made);
         }
     }
     slots
@@ -78,9 +93,10 @@ fn realm_slots<'a>(
     realm_id: &'a RealmId,
     realm: &'a Realm,
     sites: &[&Site<'a>],
+    elsewhere: &BTreeSet<Vmid>,
 ) -> BTreeMap<NodeName, Slot<'a>> {
     let shared = realm.storages.get(&survey.desired.template.storage).is_some_and(|storage| storage.shared);
-    let mut ids = Ids::new(survey, realm);
+    let mut ids = Ids::new(survey, realm, shared, elsewhere);
     let mut own: BTreeMap<NodeName, Slot<'a>> = BTreeMap::new();
     for site in sites {
         if let Some((vmid, state)) = existing(survey, realm_id, site) {
@@ -90,7 +106,15 @@ fn realm_slots<'a>(
         }
     }
     if shared {
-        return shared_slots(survey, realm_id, sites, own, &mut ids);
+        // One whose disks lie elsewhere can be cloned on its own node alone (contract §5).
+        let (own, local): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            own.into_iter().partition(|(_, slot)| is_reachable_everywhere(realm, slot));
+        // A node has one template at most: the shared one goes to another.
+        let others: Vec<&Site<'a>> =
+            sites.iter().filter(|site| !local.contains_key(&site.target.name)).copied().collect();
+        let mut slots = shared_slots(survey, realm_id, &others, own, &mut ids);
+        slots.extend(local.into_iter().map(|(node, slot)| (node, Slot { shared: false, ..slot })));
+        return slots;
     }
     for site in sites.iter().filter(|site| site.target.schedulable) {
         let name = &site.target.name;
@@ -101,6 +125,20 @@ fn realm_slots<'a>(
         }
     }
     own
+}
+
+/// What is whole lies where its config says, CD drives included; what is to be made will lie on the shared storage.
+fn is_reachable_everywhere(realm: &Realm, slot: &Slot<'_>) -> bool {
+    let config = realm.guests.get(&slot.vmid).and_then(|guest| guest.vm()).and_then(|vm| vm.config.as_ref());
+    let (SlotState::Ready(_), Some(config)) = (&slot.state, config) else { return true };
+    let drives = config.keys.iter().filter(|(key, _)| property::is_drive_key(key));
+    let storages = drives.filter_map(|(_, value)| Some(Drive::parse(value).ok()?.storage()?.to_owned()));
+    storages.into_iter().all(|name| realm.storages.get(&name.as_str().into()).is_some_and(|storage| storage.shared))
+}
+
+/// Whether a bake could start there: PVE looks for the bridge only then (contract §6).
+pub(crate) fn can_bake(survey: &Survey<'_>, facts: &NodeFacts) -> bool {
+    survey.desired.template.bake.as_ref().is_none_or(|bake| facts.bridges.contains(&bake.network.bridge))
 }
 
 /// One template for all: an existing one that is complete, else any, else on the first schedulable node that answered.
@@ -120,7 +158,9 @@ fn shared_slots<'a>(
     // `qm clone` runs where the template's config lies: one on a silent node is of no use now.
     let answers = |slot: &Slot<'a>| survey.site(&slot.node).is_some_and(|site| site.facts.is_some());
     let chosen = own.into_values().filter(answers).min_by_key(rank).or_else(|| {
-        let able = |site: &&&Site<'a>| site.target.schedulable && site.facts.is_some();
+        let able = |site: &&&Site<'a>| {
+            placement::unfit(survey, site).is_none() && site.facts.is_some_and(|facts| can_bake(survey, facts))
+        };
         let first = sites.iter().find(able)?;
         let (_, realm) = first.realm?;
         let (vmid, state) = ids.assign(survey, realm, &first.target.name);
@@ -154,8 +194,15 @@ fn existing<'a>(survey: &Survey<'a>, realm_id: &RealmId, site: &Site<'a>) -> Opt
 /// cloud-init drive its clones could never become machines.
 fn read_only<'a>(survey: &Survey<'a>, vm: &'a Vm) -> Option<SlotState<'a>> {
     let config = vm.config.as_ref()?;
-    if !config.is_template() || config.lock().is_some() || vm.name() != Some(&survey.desired.template.name) {
+    if !config.is_template() || vm.name() != Some(&survey.desired.template.name) {
         return None;
+    }
+    // A backup ends by itself, and a clone waits for it.
+    if let Some(lock) = config.lock().filter(|lock| *lock != "backup") {
+        return Some(SlotState::Blocked {
+            why: format!("template {} of {} is locked: {lock}", vm.vmid, vm.node),
+            hint: format!("see what works on it; if nothing does: qm unlock {}", vm.vmid),
+        });
     }
     let blocked = |lacks: &str, hint: String| SlotState::Blocked {
         why: format!("template {} of {} has no {lacks}", vm.vmid, vm.node),
@@ -259,9 +306,14 @@ struct Ids {
 }
 
 impl Ids {
-    fn new(survey: &Survey<'_>, realm: &Realm) -> Self {
+    /// `elsewhere`: given in other realms, whose nodes may well have the same shared storage, and its volumes' names.
+    fn new(survey: &Survey<'_>, realm: &Realm, shared: bool, elsewhere: &BTreeSet<Vmid>) -> Self {
         let spec = &survey.desired.template;
         let mut taken: BTreeSet<Vmid> = realm.guests.keys().copied().collect();
+        if shared {
+            taken.extend(survey.taken_vmids());
+            taken.extend(elsewhere);
+        }
         taken.extend(spec.ids.values());
         taken.extend(survey.desired.machines.iter().filter_map(|machine| machine.vmid));
         let ours = |vm: &Vm| vm.mark().is_some_and(|mark| mark.cluster == survey.desired.cluster);
@@ -270,7 +322,9 @@ impl Ids {
             .guests
             .get(&spec.id)
             .and_then(|guest| guest.vm())
-            .is_some_and(|vm| ours(vm) || read_only(survey, vm).is_some());
+            .is_some_and(|vm| ours(vm) || read_only(survey, vm).is_some())
+            || shared
+                && (elsewhere.contains(&spec.id) || !realm.guests.contains_key(&spec.id) && taken.contains(&spec.id));
         Self { taken, base_given }
     }
 

@@ -10,6 +10,7 @@ mod docs;
 mod generate;
 mod images;
 mod model;
+mod nodes;
 mod places;
 mod power;
 mod properties;

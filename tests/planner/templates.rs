@@ -52,7 +52,7 @@ fn standalone_nodes_all_use_the_configured_id() {
     );
 }
 
-fn unmarked_template(observed: &mut Observed, node: &str, vmid: u32) {
+pub fn unmarked_template(observed: &mut Observed, node: &str, vmid: u32) {
     put_template(observed, node, vmid);
     config_mut(observed, vmid).description = "made by hand".into();
 }

@@ -89,6 +89,10 @@ fn cloud_init_done_running_degraded_failed_and_untold() {
     assert!(matches!(cloud_init(&executed(2, "", "unrecognized arguments: --format")), CloudInitStatus::Untold(_)));
     let forbidden = r#"{"error":{"class":"CommandNotFound","desc":"Command guest-exec has been disabled"}}"#;
     assert!(matches!(cloud_init(&said(0, forbidden, "")), CloudInitStatus::Untold(_)));
+    // d-running/exec-missing: a guest without cloud-init.
+    let missing = "Agent error: Guest agent command failed, error was 'Failed to execute child process \u{201c}cloud-init\u{201d} \
+                   (No such file or directory)'\n";
+    assert!(matches!(cloud_init(&said(29, "", missing)), CloudInitStatus::Untold(_)));
     assert!(matches!(
         cloud_init(&said(0, r#"{"pid":7}"#, "timeout reached, returning pid")),
         CloudInitStatus::Silent(_)

@@ -30,7 +30,8 @@ if [ -n "$2" ]; then
     case $line in *"$mac"*) printf 'neighbour %s\n' "$line" ;; esac
   done
   if [ -n "$3" ]; then
-    bridge fdb show br "$3" 2>/dev/null | while read -r line; do
+    # Of all bridges: with a VLAN, PVE puts the VM's tap on one of its own (vmbr0v20).
+    bridge fdb show 2>/dev/null | while read -r line; do
       case $line in *"$mac"*) printf 'seen %s\n' "$line" ;; esac
     done
   fi
