@@ -87,6 +87,10 @@ async fn give_up(ui: &Ui, session: &Session, args: &Disown, approval: Approval) 
     let of = NotesOf { node: &node, vmid, cluster, config };
     write(ui, session, approval, of, &text, "Do you want to disown this VM?").await?;
     ui.data(&format!("{} is not managed any more; pvekube leaves VM {vmid} alone.\n", args.machine))?;
+    if session.loaded.desired.machines.iter().any(|machine| machine.name.as_str() == args.machine) {
+        // Until then its name is taken, and no plan can go on.
+        ui.talk(&format!("The manifest still lists it. Next: pvekube remove {} --no-apply", args.machine));
+    }
     Ok(Exit::Success)
 }
 

@@ -21,13 +21,24 @@ pub async fn run(ui: &Ui, global: &Global, args: &Args) -> Result<Exit, Stop> {
     numbers.extend(&fresh);
     let mut text =
         input::edit::set_numbers(&loaded.manifest.text, &pool, &numbers).map_err(|reason| impossible(reason, &name))?;
+    let (mut common, mut own) = (Vec::new(), settings(args));
+    if !input::edit::pools(&loaded.manifest.text).contains(&pool) {
+        // The pool's first machines say what its others will be like.
+        let is_common = |(key, value): &(&str, String)| match *key {
+            "size" | "cpus" | "memory_mb" | "disk_gb" => true,
+            "network" => value.contains("mode: dhcp"),
+            _ => false,
+        };
+        (common, own) = own.into_iter().partition(is_common);
+    }
+    text = input::edit::describe(&text, &pool, &common).map_err(|reason| impossible(reason, &name))?;
     for number in &fresh {
-        text = input::edit::set_override(&text, &pool, *number, &settings(args))
-            .map_err(|reason| impossible(reason, &name))?;
+        text = input::edit::set_override(&text, &pool, *number, &own).map_err(|reason| impossible(reason, &name))?;
     }
     let cluster = loaded.desired.cluster.clone();
     let only = fresh.iter().map(|number| MachineId { pool: pool.clone(), number: *number }.name(&cluster)).collect();
-    edit::go(ui, global, &args.edit, edit::parse(loaded, text)?, only, false).await
+    let reach = edit::Reach { only, pools: Vec::new(), prune: false };
+    edit::go(ui, global, &args.edit, edit::parse(loaded, text)?, reach).await
 }
 
 fn refuse_contradictions(args: &Args) -> Result<(), Fault> {

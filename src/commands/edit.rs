@@ -8,11 +8,11 @@ use similar::{ChangeTag, TextDiff};
 use super::run::{self, Approval, Run};
 use super::session::{self, Session};
 use super::{Stop, files, interrupts};
-use crate::cli::{Edit, Global};
+use crate::cli::{Edit, Global, TextOrJson};
 use crate::error::{Exit, Fault};
 use crate::input::{self, Loaded};
 use crate::model::desired::{Desired, Machine};
-use crate::model::ids::{MachineName, Pool};
+use crate::model::ids::{MachineId, MachineName, Pool};
 use crate::model::mark::MarkSubject;
 use crate::model::observed::Observed;
 use crate::planner::{self, PlanOptions};
@@ -58,31 +58,37 @@ pub fn impossible(reason: impl Into<String>, manifest: &str) -> Fault {
     )
 }
 
+/// What follows from an edit.
+pub struct Reach {
+    /// Machines that the edit adds, changes or takes out.
+    pub only: Vec<MachineName>,
+    /// Of these pools also what an earlier run has left undone: machines that are missing, or too many.
+    pub pools: Vec<Pool>,
+    pub prune: bool,
+}
+
 /// Shows the edit, asks, writes the file, applies just these machines.
 ///
 /// Consent is asked once, for the edit and the plan together; a plan that is refused leaves the file as it was.
-pub async fn go(
-    ui: &Ui,
-    global: &Global,
-    edit: &Edit,
-    edited: Edited,
-    only: Vec<MachineName>,
-    prune: bool,
-) -> Result<Exit, Stop> {
-    refuse_side_effects(&edited, &only)?;
+pub async fn go(ui: &Ui, global: &Global, edit: &Edit, edited: Edited, reach: Reach) -> Result<Exit, Stop> {
+    refuse_side_effects(&edited, &reach.only)?;
     let path = session::manifest_path(global);
     let diff = diff(&edited.old.manifest.name, &edited.old.manifest.text, &edited.new.manifest.text);
-    ui.data(&diff)?;
+    match edit.running.format {
+        TextOrJson::Text => ui.data(&diff)?,
+        // Data is one JSON object a line.
+        TextOrJson::Json => ui.talk(diff.trim_end()),
+    }
     if edit.no_apply {
-        files::write_atomically(&path, edited.new.manifest.text.as_bytes(), files::Readers::Everybody)?;
-        ui.talk(&format!("{} is changed. Next: pvekube apply", path.display()));
+        write(ui, &path, &edited)?;
+        ui.talk(&format!("Next: {}", next_apply(&edited, &reach)));
         return Ok(Exit::Success);
     }
     let approval = if edit.auto_approve { Approval::Given } else { Approval::Ask };
     run::can_approve(ui, approval, edit.running.format)?;
     run::can_write(global, &edit.running, None)?;
-    let session = session::with(global, edited.new)?;
-    let done = apply(ui, &session, &path, edit, approval, only, prune).await;
+    let session = session::with(global, edited.new.clone())?;
+    let done = apply(ui, &session, &path, edit, approval, &edited, reach).await;
     session.nodes.close().await;
     done
 }
@@ -93,33 +99,57 @@ async fn apply(
     path: &Path,
     edit: &Edit,
     approval: Approval,
-    only: Vec<MachineName>,
-    prune: bool,
+    edited: &Edited,
+    reach: Reach,
 ) -> Result<Exit, Stop> {
     let run = Run { ui, session, running: &edit.running, approval, interrupt: interrupts::catch(ui) };
     let Some(observed) = run.look().await? else { return Ok(Exit::Interrupted) };
     let desired = &session.loaded.desired;
-    let wanted = |name: &MachineName| desired.machines.iter().any(|machine| machine.name == *name);
-    let exists = |name: &MachineName| {
-        observed.managed(&desired.cluster).any(|(_, _, _, mark)| match &mark.subject {
-            MarkSubject::Machine(id) => id.name(&desired.cluster) == *name,
-            MarkSubject::Template => false,
-        })
+    let there = |subject: MarkSubject| match subject {
+        MarkSubject::Machine(id) => Some(id),
+        MarkSubject::Template => None,
     };
+    let there = observed.managed(&desired.cluster).filter_map(|(_, _, _, mark)| there(mark.subject));
+    let there: BTreeSet<MachineId> = there.collect();
+    let wanted: BTreeSet<MachineId> = desired.machines.iter().map(|machine| machine.id.clone()).collect();
+    let undone = wanted.symmetric_difference(&there).filter(|id| reach.pools.contains(&id.pool));
+    let named = |ids: &BTreeSet<MachineId>, name: &MachineName| ids.iter().any(|id| id.name(&desired.cluster) == *name);
     // One that was never made needs no plan to be taken out of the manifest.
-    let only: BTreeSet<MachineName> = only.into_iter().filter(|name| wanted(name) || exists(name)).collect();
+    let own = reach.only.into_iter().filter(|name| named(&wanted, name) || named(&there, name));
+    let only: BTreeSet<MachineName> = own.chain(undone.map(|id| id.name(&desired.cluster))).collect();
     if only.is_empty() {
-        write(ui, path, &session.loaded.manifest.text)?;
+        write(ui, path, edited)?;
         ui.talk("No machine has to be changed for it.");
         return Ok(Exit::Success);
     }
+    let prune = reach.prune;
     let options = PlanOptions { only, prune, accept: edit.accept.iter().copied().collect(), ..PlanOptions::default() };
     let make = |observed: &Observed| Ok(planner::plan(desired, observed, &options));
-    let before_running = || write(ui, path, &session.loaded.manifest.text);
+    let before_running = || write(ui, path, edited);
     Ok(run.go(observed, make, before_running).await?.exit)
 }
 
-fn write(ui: &Ui, path: &Path, text: &str) -> Result<(), Fault> {
+/// What applies an edit that was not applied at once.
+fn next_apply(edited: &Edited, reach: &Reach) -> String {
+    let new = &edited.new.desired.machines;
+    let gone: Vec<&str> = reach
+        .only
+        .iter()
+        .filter(|name| new.iter().all(|machine| machine.name != **name))
+        .map(MachineName::as_str)
+        .collect();
+    if gone.is_empty() {
+        "pvekube apply".to_owned()
+    } else {
+        format!("pvekube apply --prune --only {}", gone.join(","))
+    }
+}
+
+fn write(ui: &Ui, path: &Path, edited: &Edited) -> Result<(), Fault> {
+    let text = &edited.new.manifest.text;
+    if *text == edited.old.manifest.text {
+        return Ok(());
+    }
     files::write_atomically(path, text.as_bytes(), files::Readers::Everybody)?;
     ui.talk(&format!("{} is changed.", path.display()));
     Ok(())

@@ -2,7 +2,8 @@
 
 /// Who runs this, for whoever finds the lock taken.
 pub fn owner() -> String {
-    let user = std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_else(|_| "somebody".to_owned());
+    let user = std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).ok().or_else(user_of_id);
+    let user = user.unwrap_or_else(|| "somebody".to_owned());
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let host = if host.trim().is_empty() {
         std::env::var("HOSTNAME").unwrap_or_else(|_| "unknown-host".to_owned())
@@ -13,6 +14,13 @@ pub fn owner() -> String {
     let (user, host) = (plain(&user), plain(&host));
     let now = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ");
     format!("{user}@{host} pid {} since {now}", std::process::id())
+}
+
+/// In a container or a job there often is no variable with it.
+fn user_of_id() -> Option<String> {
+    let said = std::process::Command::new("id").arg("-un").stderr(std::process::Stdio::null()).output().ok()?;
+    let name = String::from_utf8(said.stdout).ok()?.trim().to_owned();
+    (said.status.success() && !name.is_empty()).then_some(name)
 }
 
 /// Names operations apart from those of any other run.

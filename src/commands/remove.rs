@@ -10,7 +10,10 @@ use crate::ui::Ui;
 pub async fn run(ui: &Ui, global: &Global, args: &Args) -> Result<Exit, Stop> {
     let loaded = edit::load(global)?;
     let Some(machine) = loaded.desired.machines.iter().find(|machine| machine.name.as_str() == args.machine) else {
-        return Err(planning::unknown_machine("remove", &args.machine, &loaded.desired).into());
+        let fault = planning::unknown_machine("remove", &args.machine, &loaded.desired);
+        let left =
+            format!("one that the manifest no longer lists goes with: pvekube apply --prune --only {}", args.machine);
+        return Err(fault.with_detail(left).into());
     };
     let (id, machine_name) = (machine.id.clone(), machine.name.clone());
     let name = loaded.manifest.name.clone();
@@ -19,5 +22,6 @@ pub async fn run(ui: &Ui, global: &Global, args: &Args) -> Result<Exit, Stop> {
     let text = input::edit::set_numbers(&loaded.manifest.text, &id.pool, &numbers)
         .and_then(|text| input::edit::remove_override(&text, &id.pool, id.number))
         .map_err(|reason| impossible(reason, &name))?;
-    edit::go(ui, global, &args.edit, edit::parse(loaded, text)?, vec![machine_name], true).await
+    let reach = edit::Reach { only: vec![machine_name], pools: Vec::new(), prune: true };
+    edit::go(ui, global, &args.edit, edit::parse(loaded, text)?, reach).await
 }

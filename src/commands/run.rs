@@ -36,7 +36,7 @@ pub fn can_approve(ui: &Ui, approval: Approval, format: TextOrJson) -> Result<()
         return Err(Fault::new(
             "needs-approval",
             "there is no terminal to ask on, and no consent was given; no node was contacted",
-            "run it on a terminal, or add --auto-approve; a saved plan (pvekube plan --out FILE) is applied without a question",
+            "run it on a terminal, or add --auto-approve; for apply, a saved plan (pvekube plan --out FILE) is consent as well",
         ));
     }
     Ok(())

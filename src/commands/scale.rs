@@ -10,6 +10,9 @@ use crate::input::{self, Loaded};
 use crate::model::ids::{MachineId, Pool};
 use crate::ui::Ui;
 
+/// As the manifest takes it.
+const LARGEST: usize = 1000;
+
 pub async fn run(ui: &Ui, global: &Global, args: &Args) -> Result<Exit, Stop> {
     let wanted = args.pools.iter().map(|text| parse(text)).collect::<Result<Vec<_>, Fault>>()?;
     let pools: BTreeSet<&Pool> = wanted.iter().map(|(pool, _)| pool).collect();
@@ -20,7 +23,7 @@ pub async fn run(ui: &Ui, global: &Global, args: &Args) -> Result<Exit, Stop> {
     let name = loaded.manifest.name.clone();
     let mut text = loaded.manifest.text.clone();
     let mut only = Vec::new();
-    let mut shrinks = false;
+    let scaled: Vec<Pool> = wanted.iter().map(|(pool, _)| pool.clone()).collect();
     for (pool, count) in wanted {
         known(&pool, &loaded)?;
         let old = edit::numbers(&loaded.desired, &pool);
@@ -36,13 +39,13 @@ pub async fn run(ui: &Ui, global: &Global, args: &Args) -> Result<Exit, Stop> {
         for number in old.difference(&new) {
             text = input::edit::remove_override(&text, &pool, *number).map_err(|reason| impossible(reason, &name))?;
         }
-        shrinks |= new.len() < old.len();
         let changed = old.symmetric_difference(&new);
         only.extend(
             changed.map(|number| MachineId { pool: pool.clone(), number: *number }.name(&loaded.desired.cluster)),
         );
     }
-    edit::go(ui, global, &args.edit, edit::parse(loaded, text)?, only, shrinks).await
+    let reach = edit::Reach { only, pools: scaled, prune: true };
+    edit::go(ui, global, &args.edit, edit::parse(loaded, text)?, reach).await
 }
 
 /// A pool is described in the manifest before it is scaled: nothing else says what size its machines have.
@@ -77,5 +80,10 @@ fn parse(text: &str) -> Result<(Pool, usize), Fault> {
         "workers" => Pool::Workers,
         other => Pool::Named(other.to_owned()),
     };
-    Ok((pool, count.parse().ok().filter(|count| *count <= 1000).ok_or_else(bad)?))
+    let count: usize = count.parse().map_err(|_| bad())?;
+    if count > LARGEST {
+        let summary = format!("`{text}`: a pool has at most {LARGEST} machines");
+        return Err(Fault::new("scale-flags", summary, "write for example: pvekube scale workers=5 masters=3"));
+    }
+    Ok((pool, count))
 }

@@ -35,7 +35,7 @@ impl<R: Remote> StepRun<R> {
         }
         if seen.running {
             self.spare_this_master().await?;
-            self.before_stop(self.known_address()).await?;
+            self.before_stop(&seen).await?;
             self.stop(mark, SHUTDOWN_S).await?;
         }
         let own = self.volumes_of(&config).await?;

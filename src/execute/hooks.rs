@@ -4,22 +4,43 @@ use std::net::IpAddr;
 use std::process::Stdio;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use tokio::process::Command;
 
+use super::agent;
 use super::failure::{StepError, failure, last_lines};
+use super::read_back::Seen;
 use super::run::StepRun;
 use crate::model::desired::Hook;
 use crate::model::outcome::Failure;
-use crate::model::plan::Target;
-use crate::remote::Remote;
+use crate::model::plan::{ExpectedAddress, Target};
+use crate::pve::property::Net;
+use crate::remote::{AgentAsk, Remote};
 
 /// Variables that a hook sees, besides those of pvekube itself.
 pub(super) type HookVariables = Vec<(&'static str, String)>;
 
 impl<R: Remote> StepRun<R> {
     /// Before the machine is shut down or destroyed. A failing hook fails the step, so that the machine stays as it is.
-    pub(super) async fn before_stop(&self, address: Option<IpAddr>) -> Result<(), StepError> {
-        self.hook("before_stop", self.run.desired.hooks.before_stop.as_ref(), address).await
+    pub(super) async fn before_stop(&self, seen: &Seen) -> Result<(), StepError> {
+        let Some(hook) = self.run.desired.hooks.before_stop.as_ref().filter(|_| self.run.options.hooks) else {
+            return Ok(());
+        };
+        let address = match self.known_address() {
+            Some(address) => Some(address),
+            None => self.leased_address(seen).await,
+        };
+        self.hook("before_stop", Some(hook), address).await
+    }
+
+    /// What the guest says of its own address; nothing where it is silent.
+    async fn leased_address(&self, seen: &Seen) -> Option<IpAddr> {
+        let net = Net::parse(seen.config.as_ref()?.get("net0")?).ok()?;
+        let answer = self.node.follower.agent(self.step.vmid, AgentAsk::Interfaces).await?.ok()?;
+        let exclude: Vec<IpNet> =
+            self.run.desired.readiness.exclude.iter().filter_map(|net| net.parse().ok()).collect();
+        let interfaces = agent::interfaces(&answer)?;
+        agent::choose_address(&interfaces, &net.mac_lower()?, &ExpectedAddress::Dhcp, &exclude).0
     }
 
     pub(super) async fn after_ready(&self, address: Option<IpAddr>) -> Result<(), StepError> {

@@ -186,7 +186,7 @@ impl<R: Remote> StepRun<R> {
             return Ok(());
         }
         self.spare_this_master().await?;
-        self.before_stop(self.known_address()).await?;
+        self.before_stop(&seen).await?;
         self.stop(mark, timeout_s).await
     }
 

@@ -282,7 +282,10 @@ impl<R: Remote> StepRun<R> {
                     return Ok(true);
                 }
                 // Keys that the agent told are the truth: no waiting mends this.
-                LoginAnswer::HostKeyChanged { .. } => return Ok(false),
+                LoginAnswer::HostKeyChanged { .. } => {
+                    self.stage(seen, Stage::Port);
+                    return Ok(false);
+                }
                 LoginAnswer::KeyRefused { .. } => {
                     self.stage(seen, Stage::Port);
                     refusals += 1;
@@ -334,6 +337,9 @@ impl<R: Remote> StepRun<R> {
         self.progress(format!("not ready after {}: looking for the cause", duration(seen.waited_s)), None);
         if let Ok(vm) = self.read_back().await {
             seen.running = vm.running;
+            if !vm.running {
+                self.reached(Stage::Stopped);
+            }
         }
         let probe = Probe::Diagnose { vmid: self.step.vmid, mac: seen.mac.clone(), bridge: seen.bridge.clone() };
         if let Ok(answer) = self.node.probe(&probe).await {

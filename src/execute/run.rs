@@ -114,9 +114,13 @@ impl<R: Remote> Run<R> {
         self.cloned.contains(name)
     }
 
-    /// What is known of the machines so far, in order of their names.
+    /// What is known of the machines so far, in the manifest's order.
     pub(super) fn machine_reports(&self) -> Vec<MachineReport> {
-        self.machines.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+        let machines = self.machines.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = |name: &MachineName| self.desired.machines.iter().position(|machine| machine.name == *name);
+        let mut reports: Vec<MachineReport> = machines.values().cloned().collect();
+        reports.sort_by_key(|report| place(&report.name).unwrap_or(usize::MAX));
+        reports
     }
 
     /// Changes what is known of a machine; made on first use.

@@ -112,6 +112,8 @@ pub fn machine_table(machines: &[MachineReport]) -> Vec<Line> {
         let after = match (machine.ready, machine.stages_s.values().copied().reduce(f64::max)) {
             (true, Some(seconds)) => Line::new().tone(Tone::Good, duration(seconds)),
             (true, None) => Line::new().tone(Tone::Good, "ready"),
+            // Perhaps nobody asked its agent.
+            (false, _) if machine.stage == Stage::Running => Line::new().tone(Tone::Warn, "running, not ready"),
             (false, _) => Line::new().tone(Tone::Warn, stage_text(machine.stage)),
         };
         let address = machine.address.map(|address| address.to_string()).unwrap_or_else(|| "-".to_owned());

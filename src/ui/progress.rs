@@ -61,7 +61,7 @@ impl Ui {
                     let (width, height) = super::terminal_size().unwrap_or((self.err.width, USUAL_HEIGHT));
                     // One column and one row stay free, so that no terminal wraps or scrolls.
                     let look = Look { width: width.saturating_sub(1), ..self.err };
-                    let picture = progress.picture(clock.now_s(), look, height.saturating_sub(1));
+                    let picture = progress.picture(clock.now_s(), look, height.saturating_sub(2));
                     self.lock().draw(picture);
                 }
             }

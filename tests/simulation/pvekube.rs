@@ -69,7 +69,7 @@ pub async fn carry_out<R: Remote>(
         owner: owner.to_owned(),
         seed,
         lock_timeout_s: 60,
-        keys: LoginKeys { files: vec![KEY_PATH.into()], agent: false },
+        keys: LoginKeys { files: vec![KEY_PATH.into()], agent: Vec::new() },
         ..ApplyOptions::default()
     };
     let (events, mut heard) = mpsc::unbounded_channel();

@@ -62,6 +62,17 @@ pub fn pools(text: &str) -> Vec<Pool> {
     pools
 }
 
+/// A pool's own settings, where it has none of these keys.
+///
+/// # Errors
+/// As `set_numbers`.
+pub fn describe(text: &str, pool: &Pool, settings: &[(&str, String)]) -> Result<String, String> {
+    settings.iter().try_fold(text.to_owned(), |text, (key, value)| {
+        let section = find(&read(&text)?, &path(pool))?;
+        Collection::of(&text, &section).push_entry(key, value)
+    })
+}
+
 /// One machine's own settings under `overrides:`, as `key: value` pairs of YAML scalars or flow text.
 ///
 /// # Errors

@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value, json};
 
 use crate::model::ids::{NodeName, Vmid};
-use crate::model::outcome::{Event, EventKind, Failure, Outcome};
-use crate::model::plan::{Change, ChangeAction, Plan, StepId, Summary, Target};
+use crate::model::outcome::{Event, EventKind, Failure, NOT_WAITED, Outcome};
+use crate::model::plan::{Action, Change, ChangeAction, Plan, StepId, Summary, Target};
 use crate::render::line::printable_json;
 use crate::render::outcome::{Applied, applied, failures};
 use crate::render::steps::{address, same_resource};
@@ -24,11 +24,13 @@ pub struct Stream<'a> {
     /// Steps that are over, and resources that have begun.
     done: BTreeSet<StepId>,
     begun: BTreeSet<String>,
+    /// `--no-wait`: started, and nothing else.
+    not_waited: BTreeSet<StepId>,
 }
 
 impl<'a> Stream<'a> {
     pub fn new(plan: &'a Plan) -> Self {
-        Self { plan, done: BTreeSet::new(), begun: BTreeSet::new() }
+        Self { plan, done: BTreeSet::new(), begun: BTreeSet::new(), not_waited: BTreeSet::new() }
     }
 
     /// Before anything runs: the version, every planned change, their counts.
@@ -79,22 +81,21 @@ impl<'a> Stream<'a> {
             merge(&mut hook, more);
             json!({ "hook": hook })
         };
+        let begins = match &step.action {
+            Action::Ready(_) => "waiting until ready",
+            other => other.verb(),
+        };
         match &event.what {
             EventKind::Started if self.begun.insert(address.clone()) => {
-                vec![line(
-                    now,
-                    ("info", "apply_start", &format!("{address}: {}…", step.action.verb())),
-                    hook(json!({})),
-                )]
+                vec![line(now, ("info", "apply_start", &format!("{address}: {begins}…")), hook(json!({})))]
             }
             EventKind::Started => {
-                vec![line(
-                    now,
-                    ("info", "apply_progress", &format!("{address}: {}", step.action.verb())),
-                    hook(json!({})),
-                )]
+                vec![line(now, ("info", "apply_progress", &format!("{address}: {begins}")), hook(json!({})))]
             }
             EventKind::Progress { text, percent } => {
+                if text == NOT_WAITED {
+                    self.not_waited.insert(id);
+                }
                 let more = json!({ "text": text, "percent": percent });
                 vec![line(now, ("info", "apply_progress", &format!("{address}: {text}")), hook(more))]
             }
@@ -115,7 +116,11 @@ impl<'a> Stream<'a> {
                     .filter(|other| same_resource((&step.subject, &step.node), (&other.subject, &other.node)))
                     .all(|other| self.done.contains(&other.id));
                 let kind = if over { "apply_complete" } else { "apply_progress" };
-                let said = format!("{address}: {} done", step.action.verb());
+                let said = match &step.action {
+                    Action::Ready(_) if self.not_waited.contains(&id) => format!("{address}: {NOT_WAITED}"),
+                    Action::Ready(_) => format!("{address}: ready"),
+                    other => format!("{address}: {} done", other.verb()),
+                };
                 vec![line(now, ("info", kind, &said), hook(json!({ "done": true })))]
             }
             EventKind::Failed { summary } => {

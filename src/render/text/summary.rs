@@ -27,7 +27,7 @@ pub(super) fn summary(plan: &Plan) -> Line {
 fn nothing_to_do(plan: &Plan) -> String {
     let machines = plan.unchanged.len();
     let all = match machines {
-        0 => return "The manifest asks for no machines.".to_owned(),
+        0 => return "There is nothing to do.".to_owned(),
         1 => "The one machine is as the manifest asks".to_owned(),
         _ => format!("All {machines} machines are as the manifest asks"),
     };

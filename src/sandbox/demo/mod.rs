@@ -41,7 +41,10 @@ pub fn open(folder: &Path, desired: &Desired) -> io::Result<SandboxRemote> {
 
 fn open_layout(folder: &Path, layout: &Layout) -> io::Result<SandboxRemote> {
     // Whoever names a folder of their own must not find a world among their files, and lose both to `sandbox reset`.
-    let others = std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some());
+    // Faults may be set before there is a world.
+    let is_other =
+        |entry: std::io::Result<std::fs::DirEntry>| entry.is_ok_and(|entry| entry.file_name() != "faults.json");
+    let others = std::fs::read_dir(folder).is_ok_and(|mut entries| entries.any(is_other));
     if others && !folder.join(WORLD).is_file() {
         return Err(io::Error::new(
             io::ErrorKind::InvalidInput,
