@@ -124,6 +124,37 @@ fn a_change_of_mind_before_the_first_apply() {
     desk.run("plan --sandbox --detailed-exitcode").exits(0).says("No changes.");
 }
 
+/// What an edit said and nobody did is done by the same command again; what it has to say next, works.
+#[test]
+fn an_edit_that_was_not_applied_is_not_forgotten() {
+    let desk = Desk::new("cluster: k8s\nmasters: {count: 0, size: small, network: {mode: dhcp}}\n");
+    // A pool that `create` begins says what its other machines are like.
+    desk.run("create --sandbox --role worker --size small --node pve1 --no-apply").exits(0).says("Next: pvekube apply");
+    assert!(
+        desk.read("cluster.yaml").contains("workers:\n  count: 1\n  size: small\n"),
+        "{}",
+        desk.read("cluster.yaml")
+    );
+    desk.run("scale --sandbox workers=2 --no-apply").exits(0);
+    desk.run("scale --sandbox workers=2 --auto-approve").exits(0).says("stays as it is").says("2 added");
+    desk.run("plan --sandbox --detailed-exitcode").exits(0);
+
+    let next = "Next: pvekube apply --prune --only k8s-worker-2";
+    desk.run("scale --sandbox workers=1 --no-apply").exits(0).says(next);
+    desk.run("remove --sandbox k8s-worker-2 --auto-approve").exits(1).says(next.trim_start_matches("Next: "));
+    let again = desk.run("scale --sandbox workers=1 --auto-approve --format json").exits(0);
+    assert!(!again.stderr.contains("is changed"), "{}", again.stderr);
+    let parsed: Vec<serde_json::Value> = again.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(
+        parsed.iter().any(|line| line["@message"] == "pvekube_machine.k8s-worker-2: destroy done"),
+        "{}",
+        again.stdout
+    );
+    desk.run("plan --sandbox --detailed-exitcode").exits(0);
+    desk.run("destroy --sandbox --auto-approve --accept many-deletes").exits(0).says("1 destroyed");
+    desk.run("destroy --sandbox --auto-approve").exits(0).says("No changes. There is nothing to do.");
+}
+
 /// Docs promise it: cancelled 1, not ready 1, interrupted 130.
 /// Whoever can write the file can also write a digest that fits. So the digest is not what keeps a plan to its files.
 #[test]

@@ -241,6 +241,12 @@ impl Run<'_> {
             TextOrJson::Text => self.ui.data(&render::outcome::outcome_text(plan, outcome, self.ui.look()))?,
             TextOrJson::Json => self.ui.json_end(plan, outcome),
         }
+        let made = outcome.is_success() && outcome.machines.iter().any(|machine| machine.ready);
+        if made && self.running.format == TextOrJson::Text && self.running.inventory.is_none() {
+            let sandbox = self.session.sandbox.as_ref().map(|folder| format!(" --sandbox={}", folder.display()));
+            let sandbox = sandbox.unwrap_or_default().replace("=.pvekube-sandbox", "");
+            self.ui.talk(&format!("Next: pvekube inventory{sandbox} --format ansible > inventory.yaml"));
+        }
         if let Some(path) = &self.running.timeline {
             files::write_atomically(path, timeline::svg(plan, outcome).as_bytes(), files::Readers::Everybody)?;
         }

@@ -113,14 +113,18 @@ async fn a_hook_that_fails_leaves_the_machine_running() {
     cluster.options.accept = BTreeSet::from([HazardKind::ManyDeletes]);
     // Real programs take real time.
     tokio::time::resume();
-    let command = ["sh", "-c", "echo \"cannot drain $PVEKUBE_MACHINE\" >&2; exit 1"].map(str::to_owned).to_vec();
+    let command = ["sh", "-c", "echo \"cannot drain $PVEKUBE_MACHINE at $PVEKUBE_ADDRESS\" >&2; exit 1"]
+        .map(str::to_owned)
+        .to_vec();
     cluster.desired.hooks.before_stop = Some(Hook { command, timeout_s: 60 });
     let applied = cluster.apply().await;
     let StepResult::Failed(failure) = &applied.outcome.steps.values().next().unwrap().result else {
         panic!("{:#?}", applied.outcome)
     };
     assert_eq!(failure.id, "hook-failed");
-    assert_eq!(failure.evidence, ["cannot drain k8s-worker-1"]);
+    // A leased one: nobody declared it, and this run has not seen it before.
+    let address = failure.evidence[0].strip_prefix("cannot drain k8s-worker-1 at ").unwrap();
+    assert!(address.parse::<std::net::IpAddr>().is_ok(), "{:?}", failure.evidence);
     let observed = cluster.observe().await;
     assert!(observed.nodes.keys().any(|node| observed.facts(node).unwrap().running.contains(&Vmid(100))));
     let without = cluster.apply_with(ApplyOptions { hooks: false, ..options() }).await;
