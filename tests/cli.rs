@@ -141,6 +141,8 @@ fn an_edit_that_was_not_applied_is_not_forgotten() {
 
     let next = "Next: pvekube apply --prune --only k8s-worker-2";
     desk.run("scale --sandbox workers=1 --no-apply").exits(0).says(next);
+    let comment = desk.run("plan --sandbox --prune --format markdown").exits(0).stdout;
+    assert!(comment.trim_end().ends_with(" --prune`"), "{comment}");
     desk.run("remove --sandbox k8s-worker-2 --auto-approve").exits(1).says(next.trim_start_matches("Next: "));
     let again = desk.run("scale --sandbox workers=1 --auto-approve --format json").exits(0);
     assert!(!again.stderr.contains("is changed"), "{}", again.stderr);

@@ -11,6 +11,7 @@ use crate::remote::Remote as _;
 use crate::render::github;
 use crate::render::json::plan_json;
 use crate::render::markdown::plan_markdown;
+use crate::render::saved::flags;
 use crate::render::text::{PlanView, plan_text};
 use crate::ui::Ui;
 
@@ -26,7 +27,9 @@ pub async fn run(ui: &Ui, global: &Global, args: &Args) -> Result<Exit, Stop> {
     session.nodes.close().await;
     let (observed, age) = looked?;
     let plan = planner::plan(&session.loaded.desired, &observed, &options);
+    let flags = flags(&options);
     let view = PlanView {
+        flags: &flags,
         sandbox: session.sandbox.is_some(),
         observation_age_s: age,
         verbose: global.verbose > 0,

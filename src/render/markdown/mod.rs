@@ -45,7 +45,8 @@ pub fn plan_markdown(view: &PlanView<'_>) -> String {
     folded_picture(&mut out, "Steps", mermaid::steps(plan));
     out.push_str(&format!("Plan digest {}", code(&digest[..16])));
     if plan.has_changes() && plan.refusals().next().is_none() {
-        let flags = missing_consent(plan).map(|flags| format!(" {flags}")).unwrap_or_default();
+        let flags = view.flags.iter().cloned().chain(missing_consent(plan));
+        let flags: String = flags.map(|flag| format!(" {flag}")).collect();
         out.push_str(&format!("; to apply exactly this: {}", code(&format!("pvekube apply --expect {digest}{flags}"))));
     }
     out.push('\n');

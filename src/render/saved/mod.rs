@@ -166,7 +166,7 @@ pub fn expected_digest(text: &str) -> Result<String, Fault> {
     Ok(expected)
 }
 
-fn flags(options: &PlanOptions) -> Vec<String> {
+pub fn flags(options: &PlanOptions) -> Vec<String> {
     let PlanOptions { prune, only, replace, replace_outdated, without_node, destroy, templates, accept } = options;
     let mut flags = Vec::new();
     let switches = [

@@ -29,11 +29,13 @@ pub struct PlanView<'a> {
     pub observation_age_s: Option<f64>,
     /// Also every field of what is created.
     pub verbose: bool,
+    /// The planning flags that it was made with: another plan comes of others.
+    pub flags: &'a [String],
 }
 
 impl<'a> PlanView<'a> {
     pub fn new(plan: &'a Plan, look: Look) -> Self {
-        Self { plan, look, sandbox: false, observation_age_s: None, verbose: false }
+        Self { plan, look, sandbox: false, observation_age_s: None, verbose: false, flags: &[] }
     }
 }
 
