@@ -1,8 +1,9 @@
 //! `pvekube doctor`: every check on every node, green and red.
 
-use super::{Stop, look, session};
+use super::{Stop, login_keys, look, session};
 use crate::cli::{Doctor as Args, Global, TextOrJson};
 use crate::error::Exit;
+use crate::model::desired::SshCheck;
 use crate::model::plan::{Check, Verdict};
 use crate::planner::{self, PlanOptions};
 use crate::remote::Remote as _;
@@ -24,9 +25,24 @@ pub async fn run(ui: &Ui, global: &Global, args: &Args) -> Result<Exit, Stop> {
             found.push(check);
         }
     }
+    if desired.readiness.ssh != SshCheck::Off {
+        found.push(login_key(login_keys::find(desired).await.is_empty()));
+    }
     match args.format {
         TextOrJson::Text => ui.data(&checks::checks_text(&found, ui.look()))?,
         TextOrJson::Json => ui.data(&checks::checks_json(&found))?,
     }
     Ok(if found.iter().any(|check| check.verdict == Verdict::Failed) { Exit::Failure } else { Exit::Success })
+}
+
+/// Not the planner's: the same plan must come of the same files on every computer.
+fn login_key(missing: bool) -> Check {
+    let (verdict, message, hint) = if missing {
+        let message = "no private key at hand for the machines' public keys: readiness ends at a matching host key";
+        (Verdict::Warning, message, "add it to the SSH agent, or set `readiness_check.ssh_private_key_path`")
+    } else {
+        (Verdict::Passed, "a private key for the machines is at hand", "")
+    };
+    let (id, about) = ("login-key".to_owned(), "readiness".to_owned());
+    Check { id, verdict, about, message: message.to_owned(), hint: hint.to_owned(), place: None }
 }

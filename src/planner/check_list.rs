@@ -76,6 +76,11 @@ pub const CHECKS: &[CheckInfo] = &[
         "Wait for it. A lock that nobody works under is removed with `qm unlock ID` on its node.",
     ),
     info(
+        "login-key",
+        "No private key at hand belongs to a public key that the machines get: readiness ends at a matching host key.",
+        "Add the key to the SSH agent, or name it in `readiness_check.ssh_private_key_path`.",
+    ),
+    info(
         "mark-lost",
         "A VM has a wanted name and our tag, but its Notes were edited and the mark is gone.",
         "`pvekube adopt NAME --vmid ID` puts the mark back.",
