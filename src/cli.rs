@@ -183,7 +183,7 @@ To delete more: `apply --prune` deletes what the manifest no longer lists;
 `destroy` deletes everything of this cluster.")]
     Remove(Remove),
     /// Take an existing VM into management by writing the mark into its Notes
-    #[command(after_help = "Examples:\n  pvekube adopt k8s-worker-3 --vmid 113")]
+    #[command(after_help = "Examples:\n  pvekube adopt k8s-worker-3 --vmid 113     a VM that already has this name")]
     Adopt(Adopt),
     /// Take the mark away: the VM stays, pvekube leaves it alone from then on
     #[command(after_help = "Examples:\n  pvekube disown k8s-worker-3")]

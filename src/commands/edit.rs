@@ -45,7 +45,8 @@ pub fn numbers(desired: &Desired, pool: &Pool) -> BTreeSet<u32> {
 
 /// Parses the new text as any manifest; what the edit broke, or what was asked wrongly, is a problem with a place.
 pub fn parse(old: Loaded, text: String) -> Result<Edited, Stop> {
-    let manifest = input::SourceFile { name: old.manifest.name.clone(), text };
+    // Lines are those of a text that no file has yet.
+    let manifest = input::SourceFile { name: format!("{} (as edited)", old.manifest.name), text };
     let new = input::parse(&old.config, &manifest, &input::Env::current())?;
     Ok(Edited { old, new })
 }

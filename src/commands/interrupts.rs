@@ -33,7 +33,11 @@ pub fn catch(ui: &Ui) -> watch::Receiver<Interrupt> {
     tokio::spawn(async move {
         let Some(mut signals) = Signals::listen() else { return };
         signals.next().await;
-        ui.warn("Interrupt received: nothing new starts, what runs on the nodes is awaited. Once more to leave now.");
+        ui.warn(if ui.is_asking() {
+            "\nApply cancelled."
+        } else {
+            "Interrupt received: nothing new starts, what runs on the nodes is awaited. Once more to leave now."
+        });
         level.send_replace(Interrupt::Finish);
         signals.next().await;
         level.send_replace(Interrupt::Leave);

@@ -39,8 +39,8 @@ pub async fn warn_of_none(ui: &Ui, plan: &Plan, desired: &Desired) {
     let logs_in = |step: &Step| matches!(&step.action, Action::Ready(ready) if ready.ssh != SshCheck::Off);
     if plan.steps.iter().any(logs_in) && find(desired).await.is_empty() {
         ui.talk(
-            "No private key at hand for the machines' public keys: readiness will end at \"host key matches on port 22\" \
-             (see readiness_check.ssh_private_key_path).",
+            "No private key at hand for the machines' public keys: readiness ends at\n\
+             \"host key matches on port 22\" (see readiness_check.ssh_private_key_path).",
         );
     }
 }

@@ -10,6 +10,7 @@ mod prompt;
 mod streams;
 
 use std::io::{IsTerminal as _, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub use color::ColorChoice;
@@ -35,6 +36,8 @@ pub struct Ui {
     live: bool,
     /// Somebody can answer a question.
     can_ask: bool,
+    /// A question for consent is open.
+    asking: Arc<AtomicBool>,
 }
 
 impl std::fmt::Debug for Ui {
@@ -60,13 +63,14 @@ impl Ui {
             quiet,
             live: err_terminal && !environment.dumb,
             can_ask: std::io::stdin().is_terminal() && err_terminal,
+            asking: Arc::default(),
         }
     }
 
     /// Other streams, for tests: no terminal, nobody to ask.
     pub fn to(out: Box<dyn Write + Send>, err: Box<dyn Write + Send>, look: Look) -> Self {
         let streams = Arc::new(Mutex::new(Streams::new(out, err)));
-        Self { streams, out: look, err: look, quiet: false, live: false, can_ask: false }
+        Self { streams, out: look, err: look, quiet: false, live: false, can_ask: false, asking: Arc::default() }
     }
 
     /// How text for stdout is to look.
@@ -118,10 +122,17 @@ impl Ui {
     pub async fn confirm(&self, question: &str, explanation: &str) -> bool {
         self.warn(&prompt::text(question, explanation, self.err));
         self.lock().above(b"  Enter a value: ");
+        self.asking.store(true, Ordering::Relaxed);
         let read = tokio::task::spawn_blocking(|| prompt::read_line(&mut std::io::stdin().lock()));
         let answer = read.await.unwrap_or_default();
+        self.asking.store(false, Ordering::Relaxed);
         self.lock().above(b"\n");
         prompt::is_yes(&answer)
+    }
+
+    /// Nothing has begun yet: somebody is asked whether it should.
+    pub fn is_asking(&self) -> bool {
+        self.asking.load(Ordering::Relaxed)
     }
 
     /// Asks for a line of text; `None` where nobody can answer, or the input ends (Ctrl-D).

@@ -137,7 +137,10 @@ fn public_key(ui: &Ui, args: &Args, private_key: Option<&Path>) -> Result<String
     match own.into_iter().chain(nodes).find(|path| path.is_file()) {
         Some(path) => read_key(ui, &path).map_err(|why| fault(why, "give another: --ssh-public-key FILE")),
         None => {
-            let file = |text: &str| read_key(ui, &from_home(text));
+            let file = |text: &str| match text.trim() {
+                "" => Err("name a file".to_owned()),
+                text => read_key(ui, &from_home(text)),
+            };
             ask(ui, "File of the SSH public key for the machines", None, file).ok_or_else(none)
         }
     }
