@@ -309,11 +309,10 @@ impl Ids {
     /// `elsewhere`: given in other realms, whose nodes may well have the same shared storage, and its volumes' names.
     fn new(survey: &Survey<'_>, realm: &Realm, shared: bool, elsewhere: &BTreeSet<Vmid>) -> Self {
         let spec = &survey.desired.template;
+        let everywhere = survey.observed.realms.values().flat_map(|realm| realm.guests.keys());
+        let foreign: BTreeSet<Vmid> = everywhere.chain(elsewhere).copied().filter(|_| shared).collect();
         let mut taken: BTreeSet<Vmid> = realm.guests.keys().copied().collect();
-        if shared {
-            taken.extend(survey.taken_vmids());
-            taken.extend(elsewhere);
-        }
+        taken.extend(&foreign);
         taken.extend(spec.ids.values());
         taken.extend(survey.desired.machines.iter().filter_map(|machine| machine.vmid));
         let ours = |vm: &Vm| vm.mark().is_some_and(|mark| mark.cluster == survey.desired.cluster);
@@ -323,8 +322,7 @@ impl Ids {
             .get(&spec.id)
             .and_then(|guest| guest.vm())
             .is_some_and(|vm| ours(vm) || read_only(survey, vm).is_some())
-            || shared
-                && (elsewhere.contains(&spec.id) || !realm.guests.contains_key(&spec.id) && taken.contains(&spec.id));
+            || foreign.contains(&spec.id) && !realm.guests.contains_key(&spec.id);
         Self { taken, base_given }
     }
 
